@@ -1,0 +1,51 @@
+# Set-up and every task of the project. `make` alone lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all bench lint format lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## create .venv with the locked dependencies and ci-bridge itself
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ci-bridge needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)  ## run the main job on real result files, twice, and say where to look
+	@$(BIN)/python demo/demo.py
+
+test: $(STAMP) lint  ## lint, strict types and all tests that need nothing but Python
+	$(BIN)/python -m pytest -n auto -m "not e2e"
+
+test-all: $(STAMP)  ## the end-to-end tests: act, a container engine, Chromium, PostgreSQL
+	$(BIN)/python -m pytest -m e2e
+
+lint: $(STAMP)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure against the named competitors and write benchmarks/README.md
+	$(BIN)/python benchmarks/run.py
+
+lock:  ## refresh both lock files (needs uv on the PATH)
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --all-extras pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --all-extras --group dev pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove everything that can be made again
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build dist distributed_test_results demo/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,200 @@
+"""What a platform is and what its adapter can do.
+
+A role is one thing an adapter can do. Adapters subclass the roles they fill, so the class line is the capability list
+and mypy checks each signature. Roles hold primitives; policy (what to send when, ladders, retries, sticky comments)
+is written once, in the client.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ci_bridge.models import (
+    Annotation,
+    Artifact,
+    ArtifactQuery,
+    BuildContext,
+    Comment,
+    CommitStatus,
+    Credentials,
+    Metric,
+    RemoteRun,
+    TestRun,
+)
+
+
+class Adapter(Protocol):
+    """A live connection to one platform. Its methods are synchronous and raise :mod:`ci_bridge.errors` only."""
+
+    @property
+    def context(self) -> BuildContext: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class SupportsTestRuns(Protocol):
+    """Shows a test run as an object of its own."""
+
+    @abstractmethod
+    def create_test_run(self, run: TestRun) -> RemoteRun: ...
+
+    @abstractmethod
+    def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun: ...
+
+
+@runtime_checkable
+class SupportsAnnotations(Protocol):
+    """Shows remarks on lines of code."""
+
+    @property
+    @abstractmethod
+    def max_annotations(self) -> int: ...
+
+    @abstractmethod
+    def annotate(self, annotations: Sequence[Annotation]) -> str | None:
+        """Show these annotations; answers where they can be seen."""
+
+
+@runtime_checkable
+class SupportsStatus(Protocol):
+    """Sets a status on a commit: creates it, or replaces the one with the same context."""
+
+    @abstractmethod
+    def set_status(self, status: CommitStatus) -> str | None:
+        """Set it; answers where it can be seen."""
+
+
+@runtime_checkable
+class SupportsComments(Protocol):
+    """Comments on pull requests."""
+
+    @property
+    @abstractmethod
+    def max_comment_size(self) -> int:
+        """Characters that one comment may hold."""
+
+    @abstractmethod
+    def whoami(self) -> str:
+        """The author name that our comments bear."""
+
+    @abstractmethod
+    def list_comments(self, pr_number: str) -> Iterable[Comment]:
+        """All comments of the pull request, oldest first, all pages."""
+
+    @abstractmethod
+    def create_comment(self, pr_number: str, body: str) -> Comment: ...
+
+    @abstractmethod
+    def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment: ...
+
+
+@runtime_checkable
+class SupportsSummary(Protocol):
+    """Shows Markdown on the build's own page."""
+
+    @property
+    @abstractmethod
+    def max_summary_size(self) -> int:
+        """Bytes of UTF-8 that one summary may hold."""
+
+    @abstractmethod
+    def write_summary(self, markdown: str) -> str | None:
+        """Write it; answers where it can be seen."""
+
+
+@runtime_checkable
+class SupportsOutputs(Protocol):
+    """Hands values to later steps and hides secrets in the log."""
+
+    @abstractmethod
+    def set_outputs(self, outputs: Mapping[str, str]) -> str | None: ...
+
+    @abstractmethod
+    def add_mask(self, secret: str) -> None: ...
+
+
+@runtime_checkable
+class SupportsUpload(Protocol):
+    """Keeps a file beyond the build."""
+
+    @abstractmethod
+    def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
+        """Store the file at ``path``, described by ``artifact``; answers it with id, URL, size and digest filled."""
+
+
+@runtime_checkable
+class SupportsDownload(Protocol):
+    """Finds and fetches kept files."""
+
+    @abstractmethod
+    def list_artifacts(self, query: ArtifactQuery) -> Sequence[Artifact]:
+        """Matching artifacts, newest first."""
+
+    @abstractmethod
+    def download_artifact(self, artifact: Artifact, to: Path) -> None:
+        """Write the bytes as stored to the file ``to``."""
+
+
+@runtime_checkable
+class SupportsMetrics(Protocol):
+    """Charts numbers itself."""
+
+    @abstractmethod
+    def record_metric(self, metric: Metric) -> None: ...
+
+
+ROLES: Mapping[str, type] = {
+    "test_runs": SupportsTestRuns,
+    "annotations": SupportsAnnotations,
+    "status": SupportsStatus,
+    "comments": SupportsComments,
+    "summary": SupportsSummary,
+    "outputs": SupportsOutputs,
+    "upload": SupportsUpload,
+    "download": SupportsDownload,
+    "metrics": SupportsMetrics,
+}
+"""Capability -> role."""
+
+
+def capabilities_of(adapter: object) -> frozenset[str]:
+    """The names of the roles that this adapter fills."""
+    return frozenset(name for name, role in ROLES.items() if isinstance(adapter, role))
+
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A CI system as pure functions and tables.
+
+    Attributes:
+        name: Value of the option ``ci_system``.
+        title: As its vendor writes it.
+        priority: Where two platforms claim one environment, the smaller number wins.
+        token_variables: Environment variables that may hold its token, best first.
+        log_command_patterns: Regular expressions of what its log viewer would execute or fold; neutralised in
+            untrusted text.
+        detect: True if this environment is a build of this platform. Pure; never raises.
+        read_context: The build that the environment describes. Pure but for the event or properties file that the
+            environment names; never raises.
+        owns_url: True if this repository URL lives on this platform's code host.
+        connect: Opens the adapter; None where it does not exist yet.
+    """
+
+    name: str
+    title: str
+    priority: int
+    token_variables: tuple[str, ...]
+    log_command_patterns: tuple[str, ...]
+    detect: Callable[[Environment], bool]
+    read_context: Callable[[Environment], BuildContext]
+    owns_url: Callable[[str], bool]
+    connect: Callable[[Environment, Credentials], Adapter] | None = None
