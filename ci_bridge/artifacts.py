@@ -1,0 +1,215 @@
+"""The staging folder: safe copies of files on their way to an artifact store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import os
+import shutil
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ci_bridge.atomic import open_atomically
+from ci_bridge.errors import ConfigError, ResultsError
+
+COMPRESSED_SUFFIXES = frozenset(
+    {
+        *(".7z", ".br", ".bz2", ".gz", ".jar", ".nupkg", ".tgz", ".whl", ".xz", ".zip", ".zst", ".docx", ".xlsx"),
+        *(".avif", ".gif", ".jpeg", ".jpg", ".mp4", ".png", ".webm", ".webp", ".woff2"),
+    }
+)
+"""Files that would only grow."""
+
+_CATEGORY_OF_SUFFIX = {
+    **dict.fromkeys((".html", ".htm", ".xml", ".md", ".pdf", ".trx", ".tap"), "reports"),
+    **dict.fromkeys((".log", ".txt", ".out", ".err", ".trace"), "logs"),
+    **dict.fromkeys((".prom", ".metrics", ".prof", ".cpuprofile", ".hprof"), "metrics"),
+}
+
+_DROPPED_NAMES = frozenset({".git", ".env", "__pycache__", "node_modules"})
+_CHUNK = 1 << 20
+
+
+class Mask(Protocol):
+    """Hides secrets; see :mod:`ci_bridge.masking`."""
+
+    def clean(self, text: str) -> str: ...
+    def suspects(self, text: str) -> bool: ...
+
+
+def category_of(path: str | os.PathLike[str]) -> str:
+    """The category that follows from a file's suffix: ``reports``, ``logs``, ``metrics``, else ``data``."""
+    return _CATEGORY_OF_SUFFIX.get(Path(path).suffix.lower(), "data")
+
+
+def is_compressible(path: str | os.PathLike[str]) -> bool:
+    """False for files whose suffix says that they are compressed already."""
+    return Path(path).suffix.lower() not in COMPRESSED_SUFFIXES
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading without following a link or waiting on a FIFO.
+
+    Raises:
+        ResultsError: If it does not exist, is a link, or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else (error.strerror or str(error)).lower()
+        raise ResultsError(f"{path!s}: {reason}", hint="name a regular file") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ResultsError(f"{path!s}: not a regular file", hint="name a regular file")
+        yield stream
+
+
+def collect(path: Path) -> list[Path]:
+    """The files to stage for a path: itself, or what a folder holds.
+
+    Links, dotfiles, ``.git``, ``.env`` and caches inside a folder are dropped.
+
+    Raises:
+        ResultsError: If there is nothing to stage.
+    """
+    if path.is_symlink() or not path.is_dir():
+        with open_regular(path):
+            return [path]
+    found: list[Path] = []
+    for folder, folders, files in os.walk(path, followlinks=False):
+        folders[:] = sorted(
+            name for name in folders if not _is_dropped(name) and not (Path(folder) / name).is_symlink()
+        )
+        for name in sorted(files):
+            candidate = Path(folder, name)
+            if not _is_dropped(name) and stat.S_ISREG(candidate.lstat().st_mode):
+                found.append(candidate)
+    if not found:
+        raise ResultsError(f"{path!s}: no regular file in this folder", hint="links and dotfiles are left out")
+    return found
+
+
+def _is_dropped(name: str) -> bool:
+    return name.startswith(".") or name in _DROPPED_NAMES
+
+
+def stage(source: Path, target: Path, *, compress: bool, mask: Mask | None = None) -> tuple[int, str]:
+    """Copy a file into the staging folder, secrets masked in text, gzip-compressed if asked for.
+
+    Args:
+        source: Opened without following links.
+        target: Appears whole or not at all.
+        compress: Write a gzip with no name and no time in it, so equal input gives equal bytes.
+        mask: Applied line by line to files that are UTF-8 text.
+
+    Returns:
+        Size in bytes and ``sha256:<hex>`` of what was written.
+
+    Raises:
+        ResultsError: If ``source`` is no readable regular file.
+        OSError: If ``target`` cannot be written.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with open_regular(source) as stream, open_atomically(target) as out:
+        packer = zlib.compressobj(6, zlib.DEFLATED, 31) if compress else None
+        for chunk in _masked(stream, mask):
+            data = packer.compress(chunk) if packer else chunk
+            size += len(data)
+            digest.update(data)
+            out.write(data)
+        if packer:
+            data = packer.flush()
+            size += len(data)
+            digest.update(data)
+            out.write(data)
+    return size, f"sha256:{digest.hexdigest()}"
+
+
+def _masked(stream: BinaryIO, mask: Mask | None) -> Iterator[bytes]:
+    """Yield the file in chunks that end at line ends, masked where they are text."""
+    rest = b""
+    while chunk := stream.read(_CHUNK):
+        if mask is None:
+            yield chunk
+            continue
+        data = rest + chunk
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) < 8 * _CHUNK:
+            rest = data
+            continue
+        cut = cut or len(data)
+        rest = data[cut:]
+        yield _mask_bytes(data[:cut], mask)
+    if rest and mask is not None:
+        yield _mask_bytes(rest, mask)
+
+
+def _mask_bytes(data: bytes, mask: Mask) -> bytes:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
+    return mask.clean(text).encode() if mask.suspects(text) else data
+
+
+def unpack(source: Path, target: Path, *, compressed: bool, limit: int = 4 << 30) -> None:
+    """Write what an artifact held to ``target``.
+
+    Args:
+        source: The bytes as stored.
+        target: Replaced as a whole; its folder is made if absent.
+        compressed: Undo the gzip of :func:`stage`.
+        limit: Bytes that may come out, so that a bomb fills no disk.
+
+    Raises:
+        ResultsError: If the stored bytes are damaged or too large.
+        OSError: If ``target`` cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open_regular(source) as raw, open_atomically(target) as out:
+            stream = gzip.GzipFile(fileobj=raw) if compressed else raw
+            written = 0
+            while chunk := stream.read(_CHUNK):
+                written += len(chunk)
+                if written > limit:
+                    raise ResultsError(f"{source.name}: unpacks to more than {limit} bytes")
+                out.write(chunk)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ResultsError(f"{source.name}: damaged in the artifact store ({error})") from error
+
+
+def staging_folder(directory: Path, workspace: Path) -> Path:
+    """Make the staging folder and answer its real path.
+
+    A relative folder has to stay inside the workspace: a link that a pull request checks in must not lead our writing
+    elsewhere.
+
+    Raises:
+        ConfigError: If it leads outside.
+        OSError: If it cannot be made.
+    """
+    target = directory if directory.is_absolute() else workspace / directory
+    if not directory.is_absolute() and not target.resolve().is_relative_to(workspace.resolve()):
+        raise ConfigError(
+            f"artifact_dir = {str(directory)!r} leads outside the workspace",
+            hint="give an absolute path if that is meant",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    return target.resolve()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of the staging area; a link is removed, never followed."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)

@@ -1,0 +1,257 @@
+"""Delivers to files: what a platform would show, a laptop finds in one folder.
+
+``runs/`` holds test runs, ``statuses/`` commit statuses, ``comments/`` the comments of a pull request, ``artifacts/``
+what was uploaded, with its retention.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ci_bridge.atomic import open_atomically, write_atomically
+from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
+from ci_bridge.models import (
+    Annotation,
+    Artifact,
+    ArtifactQuery,
+    BuildContext,
+    Comment,
+    CommitStatus,
+    Metric,
+    RemoteRun,
+    TestRun,
+)
+from ci_bridge.protocols import (
+    SupportsAnnotations,
+    SupportsComments,
+    SupportsDownload,
+    SupportsMetrics,
+    SupportsOutputs,
+    SupportsStatus,
+    SupportsSummary,
+    SupportsTestRuns,
+    SupportsUpload,
+)
+
+AUTHOR = "ci-bridge"
+_INDEX_SUFFIX = ".artifact.json"
+
+
+class LocalAdapter(
+    SupportsTestRuns,
+    SupportsAnnotations,
+    SupportsStatus,
+    SupportsComments,
+    SupportsSummary,
+    SupportsOutputs,
+    SupportsUpload,
+    SupportsDownload,
+    SupportsMetrics,
+):
+    """Every role on a folder.
+
+    Args:
+        context: The build.
+        directory: Where to write; made when first needed.
+        clock: Answers the time in UTC.
+    """
+
+    max_annotations = 1_000_000
+    max_comment_size = 1_000_000
+    max_summary_size = 16 << 20
+
+    def __init__(
+        self, context: BuildContext, directory: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._context = context
+        self._root = directory
+        self._clock = clock
+
+    @property
+    def context(self) -> BuildContext:
+        """The build that this adapter delivers for."""
+        return self._context
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def create_test_run(self, run: TestRun) -> RemoteRun:
+        return self.update_test_run(run.id, run)
+
+    def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun:
+        return RemoteRun(remote_id, self._write_json(asdict(run), "runs", f"{_safe(remote_id)}.json"))
+
+    def annotate(self, annotations: Sequence[Annotation]) -> str | None:
+        return self._write_json([asdict(annotation) for annotation in annotations], "annotations.json")
+
+    def set_status(self, status: CommitStatus) -> str | None:
+        name = f"{_safe(status.context)}.json"
+        return self._write_json(asdict(status), "statuses", _safe(status.sha), name)
+
+    def whoami(self) -> str:
+        return AUTHOR
+
+    def list_comments(self, pr_number: str) -> Iterable[Comment]:
+        folder = self._root / "comments" / f"pr-{_safe(pr_number)}"
+        with _errors_of(folder):
+            paths = sorted(folder.glob("*.md"), key=lambda path: path.name) if folder.is_dir() else []
+            return [
+                Comment(path.stem, AUTHOR, path.read_text(encoding="utf-8"), str(path))
+                for path in paths
+                if path.is_file() and not path.is_symlink()
+            ]
+
+    def create_comment(self, pr_number: str, body: str) -> Comment:
+        # Sorted by name is sorted by age: the clock in microseconds, then a random tail for two in one microsecond.
+        name = f"{self._clock():%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
+        return self._write_comment(pr_number, name, body)
+
+    def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment:
+        if not any(comment.id == comment_id for comment in self.list_comments(pr_number)):
+            raise NotFoundError(f"comment {comment_id} does not exist on pull request {pr_number}")
+        return self._write_comment(pr_number, comment_id, body)
+
+    def write_summary(self, markdown: str) -> str | None:
+        return self._write(markdown, "summary.md")
+
+    def set_outputs(self, outputs: Mapping[str, str]) -> str | None:
+        return self._write_json(dict(outputs), "outputs.json")
+
+    def add_mask(self, secret: str) -> None:
+        """Nothing to do: nobody else writes to a laptop's log on our behalf."""
+
+    def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
+        now = self._clock()
+        folder = self._folder("artifacts", _safe(artifact.run_id or "no-run"), _safe(artifact.category or "data"))
+        name = _safe(artifact.name) + (".gz" if artifact.compressed else "")
+        target = folder / name
+        with _errors_of(target), path.open("rb") as source, open_atomically(target) as out:
+            digest = hashlib.sha256()
+            while chunk := source.read(1 << 20):
+                digest.update(chunk)
+                out.write(chunk)
+        stored = replace(
+            artifact,
+            id=f"{folder.parent.name}/{folder.name}/{name}",
+            size=target.stat().st_size,
+            digest=f"sha256:{digest.hexdigest()}",
+            url=str(target),
+            created_at=now,
+            expires_at=now + timedelta(days=retention_days),
+        )
+        self._write_json(asdict(stored), *folder.relative_to(self._root).parts, f".{name}{_INDEX_SUFFIX}")
+        self._drop_expired(now)
+        return stored
+
+    def list_artifacts(self, query: ArtifactQuery) -> Sequence[Artifact]:
+        wanted = {key: value for key, value in asdict(query).items() if value is not None}
+        now = self._clock()
+        found = [
+            artifact
+            for artifact in self._artifacts()
+            if all(getattr(artifact, key) == value for key, value in wanted.items())
+            and (artifact.expires_at is None or artifact.expires_at > now)
+        ]
+        return sorted(found, key=lambda artifact: artifact.created_at or now, reverse=True)
+
+    def download_artifact(self, artifact: Artifact, to: Path) -> None:
+        source = (self._root / "artifacts" / artifact.id).resolve()
+        if not source.is_relative_to((self._root / "artifacts").resolve()) or not source.is_file():
+            raise NotFoundError(f"artifact {artifact.name!r} is gone from {self._root / 'artifacts'}")
+        with _errors_of(to), source.open("rb") as stream, open_atomically(to) as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+    def record_metric(self, metric: Metric) -> None:
+        folder = self._folder("metrics")
+        line = json.dumps(asdict(metric), default=_plain, allow_nan=False, sort_keys=True) + "\n"
+        target = folder / f"{_safe(metric.run_id or 'no-run')}.jsonl"
+        with _errors_of(target):
+            # One write of one line to a file opened for appending is whole even with two writers.
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+
+    def _write_comment(self, pr_number: str, name: str, body: str) -> Comment:
+        url = self._write(body, "comments", f"pr-{_safe(pr_number)}", f"{_safe(name)}.md")
+        return Comment(name, AUTHOR, body, url)
+
+    def _folder(self, *parts: str) -> Path:
+        """Make a folder below the root; one that a link leads elsewhere is refused."""
+        folder = self._root.joinpath(*parts)
+        with _errors_of(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.resolve().is_relative_to(self._root.resolve()):
+                raise PermissionDeniedError(f"{folder} is a link that leads outside {self._root}", hint="remove it")
+        return folder
+
+    def _write(self, text: str, *parts: str) -> str:
+        target = self._folder(*parts[:-1]) / parts[-1]
+        with _errors_of(target):
+            write_atomically(target, text)
+        return str(target)
+
+    def _write_json(self, value: Any, *parts: str) -> str:
+        return self._write(json.dumps(value, default=_plain, allow_nan=False, indent=2) + "\n", *parts)
+
+    def _artifacts(self) -> Iterator[Artifact]:
+        folder = self._root / "artifacts"
+        with _errors_of(folder):
+            for index in folder.glob(f"*/*/.*{_INDEX_SUFFIX}"):
+                try:
+                    facts = json.loads(index.read_text(encoding="utf-8"))
+                    for key in ("created_at", "expires_at"):
+                        facts[key] = datetime.fromisoformat(facts[key]) if facts.get(key) else None
+                    yield Artifact(**facts)
+                except (ValueError, TypeError, KeyError, OSError):
+                    continue  # half of a foreign hand's making; the artifact beside it stays where it is
+
+    def _drop_expired(self, now: datetime) -> None:
+        for artifact in list(self._artifacts()):
+            if artifact.expires_at is None or artifact.expires_at > now:
+                continue
+            path = self._root / "artifacts" / artifact.id
+            if path.resolve().is_relative_to((self._root / "artifacts").resolve()):
+                path.unlink(missing_ok=True)
+                path.with_name(f".{path.name}{_INDEX_SUFFIX}").unlink(missing_ok=True)
+                for folder in (path.parent, path.parent.parent):
+                    if folder.is_dir() and not any(folder.iterdir()):
+                        folder.rmdir()
+
+
+def _plain(value: Any) -> Any:
+    """What ``json`` does not know by itself: times, mappings, paths."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _safe(name: str) -> str:
+    """A single path component that stands for ``name`` alone; names are data."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100]
+    if kept == name:
+        return name
+    return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Translate what the file system says, once, at the door."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        kind = PermissionDeniedError if isinstance(error, PermissionError) else PlatformError
+        raise kind(f"{path}: {reason}", hint="give artifact_dir a writable folder with free space") from error

@@ -1,0 +1,89 @@
+"""The one retry layer: which errors are worth another try, how long to wait, and when to give up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ci_bridge.errors import RateLimitedError, TransientError
+
+T = TypeVar("T")
+
+CALL_SECONDS = 30.0
+"""Wall clock that one API call may take."""
+
+MAX_DELAY_SECONDS = 60.0
+"""No single wait is longer, unless the platform itself asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point in time after which nothing is begun.
+
+    Attributes:
+        seconds: The budget from the moment of creation.
+        clock: A monotonic clock in seconds.
+    """
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(default=-1.0)
+
+    def __post_init__(self) -> None:
+        if self.started < 0:
+            object.__setattr__(self, "started", self.clock())
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.started + self.seconds - self.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How to try again.
+
+    Attributes:
+        retries: Further tries after the first; 0 switches retrying off.
+        delay: Seconds before the first retry; doubled each time.
+        sleep: Awaited with seconds; a cancelled task leaves it at once.
+        jitter: Answers a factor from [0, 1); waits are spread over the upper half of the delay.
+    """
+
+    retries: int = 3
+    delay: float = 5.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+    def wait_before(self, attempt: int, error: Exception) -> float:
+        """Seconds to wait before retry number ``attempt`` (counted from 0).
+
+        A platform's own ``Retry-After`` is obeyed to the second.
+        """
+        if isinstance(error, RateLimitedError) and error.retry_after is not None:
+            return max(0.0, error.retry_after)
+        return min(MAX_DELAY_SECONDS, self.delay * 2.0**attempt) * (0.5 + self.jitter() / 2)
+
+
+async def retrying(operation: Callable[[], Awaitable[T]], policy: RetryPolicy, deadline: Deadline) -> T:
+    """Await ``operation()`` until it succeeds, fails for good, or time is up.
+
+    ``operation`` must be idempotent: hand in the whole composite (look, then write), never a bare POST.
+
+    Raises:
+        Exception: The last error; at once where it is not worth a retry or the wait would outlast the deadline.
+    """
+    attempt = 0
+    while True:
+        try:
+            return await operation()
+        except (RateLimitedError, TransientError) as error:
+            wait = policy.wait_before(attempt, error)
+            if attempt >= policy.retries or wait >= deadline.remaining:
+                raise
+            attempt += 1
+            await policy.sleep(wait)
