@@ -187,6 +187,7 @@ class Platform:
             environment names; never raises.
         owns_url: True if this repository URL lives on this platform's code host.
         connect: Opens the adapter; None where it does not exist yet.
+        fill: Fills absent fields of a context from the checkout at a directory; None where the environment tells all.
     """
 
     name: str
@@ -198,3 +199,4 @@ class Platform:
     read_context: Callable[[Environment], BuildContext]
     owns_url: Callable[[str], bool]
     connect: Callable[[Environment, Credentials], Adapter] | None = None
+    fill: Callable[[BuildContext, Path], BuildContext] | None = None

@@ -1,0 +1,173 @@
+"""GitHub Actions, and the runners that speak its language: Gitea, Forgejo, act.
+
+Facts: GitHub's documentation "Variables reference", "Events that trigger workflows" and "Webhook events and payloads".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from ci_bridge.models import BuildContext
+from ci_bridge.platforms._read import (
+    Document,
+    Fact,
+    Facts,
+    Flag,
+    Text,
+    Variables,
+    build_context,
+    differ,
+    host_of,
+    is_on,
+    joined,
+    number_of,
+    pull_number,
+    read_json,
+    short_branch,
+    short_tag,
+    via,
+    without_slash,
+)
+from ci_bridge.protocols import Environment, Platform
+
+_QUEUE = re.compile(r"(?:refs/heads/)?(gh-readonly-queue/(.+)/pr-([1-9][0-9]{0,18})-[0-9A-Za-z]+)")
+
+
+def detect(env: Environment) -> bool:
+    """True where the runner has set ``GITHUB_ACTIONS=true``."""
+    return is_on(env, "GITHUB_ACTIONS")
+
+
+def read_context(env: Environment) -> BuildContext:
+    """The build, from the variables and from the event file that ``GITHUB_EVENT_PATH`` names."""
+    var = Variables(env)
+    event = read_json(var("GITHUB_EVENT_PATH"))
+    name, ref, repository = var("GITHUB_EVENT_NAME"), var("GITHUB_REF"), var("GITHUB_REPOSITORY")
+    server, run = without_slash(var("GITHUB_SERVER_URL")), var("GITHUB_RUN_ID")
+    word = name.value if name else ""
+    kind = var("GITHUB_REF_TYPE")
+    ref_name = var("GITHUB_REF_NAME") if not ref else None  # says less than the ref: "42/merge" may be a branch
+
+    pull = _pull_request(var, event, word, ref)
+    tag = via(ref, short_tag) or (ref_name if kind and kind.value == "tag" else None)
+    branch = pull.pop("branch", None)
+    # A pull request's ref is the base's or a merge's, never the source.
+    if not branch and not tag and not word.startswith("pull_request"):
+        branch = via(ref, short_branch) or (ref_name if kind and kind.value == "branch" else None)
+
+    return build_context(
+        "github",
+        repository=repository,
+        repository_url=joined("{}/{}", server, repository) or event("repository.html_url"),
+        # The triggering run's commit is what a workflow_run is about; GITHUB_SHA is then the default branch's.
+        commit_sha=(event("workflow_run.head_sha") if word == "workflow_run" else None) or var("GITHUB_SHA"),
+        branch=branch,
+        tag=tag,
+        build_id=run,
+        build_number=var("GITHUB_RUN_NUMBER"),
+        build_url=joined("{}/{}/actions/runs/{}", server, repository, run),
+        job_name=var("GITHUB_JOB"),  # the key in the workflow file; the shown name and the id are not told
+        pipeline_name=var("GITHUB_WORKFLOW"),
+        actor=var("GITHUB_ACTOR"),
+        server_url=server,
+        api_url=var("GITHUB_API_URL"),
+        event=name,
+        attempt=var("GITHUB_RUN_ATTEMPT"),
+        default_branch=event("repository.default_branch"),
+        workspace=var("GITHUB_WORKSPACE"),
+        **pull,
+    )
+
+
+def _pull_request(var: Variables, event: Document, word: str, ref: Text) -> Facts:
+    """What the environment and the event tell of a pull request: ``branch``, ``is_fork`` and the ``pr_`` fields."""
+    if word == "workflow_run":
+        return _triggering_run(event)
+    if word == "issue_comment":
+        # Issues and pull requests share this event; only the latter have the key.
+        is_pull = isinstance(event.find("issue.pull_request"), dict)
+        return {"pr_number": via(event("issue.number"), number_of) if is_pull else None}
+    queue = via(ref, partial(_queue, part=1)) or via(event("merge_group.head_ref"), partial(_queue, part=1))
+    if queue:
+        # Statuses belong to the queue's own commit, so there is no head sha.
+        base = via(event("merge_group.base_ref"), short_branch) or via(queue, partial(_queue, part=2))
+        return {
+            "branch": queue,
+            "pr_number": via(queue, partial(_queue, part=3)),
+            "pr_base_branch": base,
+            "pr_base_sha": event("merge_group.base_sha"),
+        }
+    number = via(event("pull_request.number"), number_of) or via(ref, pull_number)
+    if not number and word.startswith("pull_request"):
+        number = via(event("number"), number_of)
+    return {
+        "branch": var("GITHUB_HEAD_REF") or event("pull_request.head.ref"),
+        "pr_number": number,
+        "pr_base_branch": var("GITHUB_BASE_REF") or event("pull_request.base.ref"),
+        "pr_head_sha": event("pull_request.head.sha"),
+        "pr_base_sha": event("pull_request.base.sha"),
+        "is_fork": _is_fork(event, var("GITHUB_REPOSITORY")),
+    }
+
+
+def _is_fork(event: Document, repository: Text) -> Flag:
+    head = event.find("pull_request.head")
+    if isinstance(head, dict) and "repo" in head and head["repo"] is None:
+        return Fact(True, "GITHUB_EVENT_PATH: pull_request.head.repo")  # the fork was deleted
+    return differ(event("pull_request.head.repo.full_name"), event("pull_request.base.repo.full_name") or repository)
+
+
+def _triggering_run(event: Document) -> Facts:
+    """A ``workflow_run`` event: the pull request is that of the run which triggered this one."""
+    facts: Facts = {"branch": event("workflow_run.head_branch")}
+    trigger = event("workflow_run.event")
+    if trigger and trigger.value.startswith("pull_request"):
+        facts["pr_head_sha"] = event("workflow_run.head_sha")
+        facts["is_fork"] = differ(event("workflow_run.head_repository.full_name"), event("repository.full_name"))
+        pulls = event.find("workflow_run.pull_requests")
+        # Empty for forks; with several, the run does not say which one it was for.
+        if isinstance(pulls, list) and len(pulls) == 1:
+            facts["pr_number"] = via(event("workflow_run.pull_requests.0.number"), number_of)
+            facts["pr_base_branch"] = event("workflow_run.pull_requests.0.base.ref")
+            facts["pr_base_sha"] = event("workflow_run.pull_requests.0.base.sha")
+    return facts
+
+
+def _queue(ref: str, *, part: int) -> str | None:
+    """Of a merge queue's ref: the branch (1), its base (2) or the pull request's number (3)."""
+    match = _QUEUE.fullmatch(ref)
+    return match[part] if match else None
+
+
+def owns_url(url: str) -> bool:
+    """True for github.com and the data-residency hosts below ghe.com. A GitHub Enterprise Server can have any name."""
+    host = host_of(url)
+    return host in ("github.com", "www.github.com", "ssh.github.com") or host.endswith(".ghe.com")
+
+
+def api_refused(env: Environment) -> str | None:
+    """Why this environment's API must not be spoken to as GitHub's, None where it may.
+
+    Gitea and Forgejo answer under ``/api/v1`` with an API of their own; behind act there is no run on any server.
+    """
+    if is_on(env, "FORGEJO_ACTIONS"):
+        return "this is a Forgejo runner (FORGEJO_ACTIONS=true); its server does not speak GitHub's API"
+    if is_on(env, "GITEA_ACTIONS"):
+        return "this is a Gitea runner (GITEA_ACTIONS=true); its server does not speak GitHub's API"
+    if is_on(env, "ACT"):
+        return "this job runs under act (ACT=true); no run on a server stands behind it"
+    return None
+
+
+platform = Platform(
+    name="github",
+    title="GitHub Actions",
+    priority=10,
+    token_variables=("GITHUB_TOKEN", "GH_TOKEN"),
+    # The runner finds "::name" after any white space at a line's start, "##[name]" anywhere in a line.
+    log_command_patterns=(r"^\s*::", r"##\["),
+    detect=detect,
+    read_context=read_context,
+    owns_url=owns_url,
+)
