@@ -1,0 +1,275 @@
+"""What a report has to say, as ranked sections of plain entries; the sinks only choose how to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ci_bridge.models import Case, FailureGroup, FileState, JudgedCase, Metric, Report, Totals, Verdict, display_name_of
+from ci_bridge.report.escape import fold
+from ci_bridge.report.wording import (
+    SHORT_SHA,
+    all_judged,
+    count_text,
+    date_text,
+    delta_text,
+    duration_delta_text,
+    duration_text,
+    plural,
+)
+
+TITLES = {
+    "problems": "Files with problems",
+    "new": "New failures",
+    "unjudged": "Failures with nothing to compare to",
+    "flaky": "Flaky",
+    "known": "Known failures",
+    "fixed": "Fixed",
+    "slower": "Slower",
+    "groups": "Same cause",
+    "slowest": "Slowest tests",
+    "metrics": "Metrics",
+    "system": "System",
+}
+"""Key of a section -> its title, in the order of reading."""
+
+NOUNS = {
+    "problems": "file with problems|files with problems",
+    "new": "new failure",
+    "unjudged": "failure with nothing to compare to|failures with nothing to compare to",
+    "flaky": "flaky test",
+    "known": "known failure",
+    "fixed": "fixed test",
+    "slower": "slower test",
+    "groups": "group with the same cause|groups with the same cause",
+    "slowest": "slow test",
+    "metrics": "metric",
+    "system": "fact of the system|facts of the system",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a section, with what can be unfolded below it. All fields are data, but for ``evidence`` mostly ours.
+
+    Attributes:
+        name: A test, a file, a metric.
+        message: Why, in one line.
+        evidence: What speaks for it, in one line.
+        spark: See :class:`ci_bridge.models.Evidence`.
+        details: Long text.
+        category: Failure class.
+    """
+
+    name: str
+    message: str = ""
+    evidence: str = ""
+    spark: str = ""
+    details: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Entries of one kind. ``total`` counts all of them, ``entries`` those that are shown."""
+
+    key: str
+    entries: tuple[Entry, ...]
+    total: int
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.key]
+
+    @property
+    def hidden(self) -> int:
+        """Entries that are not shown."""
+        return self.total - len(self.entries)
+
+    def noun(self, number: int) -> str:
+        """``12 known failures``."""
+        return plural(number, *NOUNS[self.key].split("|"))
+
+    def cut(self, entries: int, details: int) -> Section:
+        """Keep the first ``entries`` and ``details`` characters of each one's long text (the limit counts later)."""
+        kept = self.entries[:entries]
+        if not details:
+            kept = tuple(replace(entry, details="") if entry.details else entry for entry in kept)
+        return replace(self, entries=kept)
+
+
+def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> list[Section]:
+    """All that is worth a section, in the order of reading, empty ones left out.
+
+    Args:
+        report: What to tell.
+        limit: Entries built per section; ``total`` counts the rest.
+        slowest: Slowest tests to list.
+    """
+    judgement, results = report.judgement, report.results
+    judged = {verdict: list[JudgedCase]() for verdict in Verdict}
+    for item in all_judged(report):
+        judged[item.verdict].append(item)
+    problems = [file for file in results.files if file.state in (FileState.UNREADABLE, FileState.RECOVERED)]
+    # A file that was read may still have lied about its counters or held a text that was cut.
+    problems += [file for file in results.files if file.state is FileState.READ and file.note]
+    files = [
+        *(Entry(file.path, evidence=str(file.state), message=file.note) for file in problems[:limit]),
+        *(Entry("all files", message=note) for note in results.notes[:limit]),
+    ]
+    groups = [group for group in judgement.groups if len(group.members) > 1]
+    found = {
+        "problems": (files, len(problems) + len(results.notes)),
+        "new": _judged(judged[Verdict.NEW], limit),
+        "unjudged": _judged(judged[Verdict.UNJUDGED], limit),
+        "flaky": _judged(judged[Verdict.FLAKY], limit),
+        "known": _judged(judged[Verdict.KNOWN], limit),
+        "fixed": ([Entry(display_name_of(name)) for name in judgement.fixed[:limit]], len(judgement.fixed)),
+        "slower": (
+            [
+                Entry(
+                    display_name_of(slow.identity),
+                    evidence=f"{duration_text(slow.before)} → {duration_text(slow.now)} "
+                    f"(median of {plural(slow.runs, 'run')})",
+                )
+                for slow in judgement.slower[:limit]
+            ],
+            len(judgement.slower),
+        ),
+        "groups": ([_group(group) for group in groups[:limit]], len(groups)),
+        "slowest": (
+            [
+                Entry(display_name_of(name), evidence=duration_text(seconds))
+                for name, seconds in results.slowest[:slowest]
+            ],
+            min(slowest, len(results.slowest)),
+        ),
+        "metrics": ([_metric(metric) for metric in report.metrics[:limit]], len(report.metrics)),
+        "system": (
+            [Entry(fold(str(key), 60), message=fold(str(value), 200)) for key, value in report.system_info.items()],
+            len(report.system_info),
+        ),
+    }
+    return [Section(key, tuple(entries), total) for key, (entries, total) in found.items() if total]
+
+
+def _judged(cases: Sequence[JudgedCase], limit: int) -> tuple[list[Entry], int]:
+    return [entry_of(judged) for judged in cases[:limit]], len(cases)
+
+
+def entry_of(judged: JudgedCase) -> Entry:
+    """The entry of a judged case. A case that passed on retry shows why its last bad attempt failed."""
+    case = judged.case
+    reason, details = reason_of(case)
+    return Entry(
+        case.display_name,
+        reason,
+        judged.evidence.text or _retried(case),
+        judged.evidence.spark,
+        details,
+        judged.category,
+    )
+
+
+def reason_of(case: Case) -> tuple[str, str]:
+    """One line and the long text that say why a case failed, or failed before it passed."""
+    bad = case
+    if not case.is_failure:
+        for attempt in reversed(case.attempts):
+            if attempt.outcome in ("failed", "error"):
+                return _reason(attempt.type, attempt.message, attempt.details), _long_text(
+                    attempt.details, attempt.output, attempt.error_output
+                )
+    return _reason(bad.type, bad.message, bad.details), _long_text(bad.details, bad.output, bad.error_output)
+
+
+def _reason(type_: str, message: str, details: str) -> str:
+    line = fold(message, 300)
+    if not line and details:
+        # A trace's last line names the exception in Python, its first one elsewhere.
+        lines = [text for text in details[:2_000].split("\n") if text.strip()]
+        line = fold(lines[0], 300) if lines else ""
+    short = type_.rsplit(".", 1)[-1]
+    return line if not short or short in line else f"{short}: {line}" if line else fold(type_, 200)
+
+
+def _long_text(details: str, output: str, error_output: str) -> str:
+    parts = [details] if details.strip() else []
+    parts += [f"--- standard output ---\n{output}"] if output.strip() else []
+    parts += [f"--- standard error ---\n{error_output}"] if error_output.strip() else []
+    return "\n".join(part.rstrip("\n") for part in parts)
+
+
+def _retried(case: Case) -> str:
+    bad = sum(attempt.outcome in ("failed", "error") for attempt in case.attempts)
+    if not bad:
+        return ""
+    times = {1: "once", 2: "twice"}.get(bad, f"{count_text(bad)} times")
+    return f"failed {times}, passed on retry" if not case.is_failure else f"failed {times} before, and again on retry"
+
+
+def _group(group: FailureGroup) -> Entry:
+    text = plural(len(group.members), "failure")
+    if group.first_seen:
+        text += f", first seen {date_text(group.first_seen)}"
+    if group.seen_runs:
+        text += f", in {plural(group.seen_runs, 'earlier run')}"
+    members = "\n".join(display_name_of(name) for name in group.members[:50])
+    if len(group.members) > 50:
+        members += f"\n… and {count_text(len(group.members) - 50)} more"
+    return Entry(group.signature, evidence=text, details=members, category=group.category)
+
+
+def _metric(metric: Metric) -> Entry:
+    return Entry(metric.name, message=fold(f"{metric.value:g} {metric.unit}", 80))
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One cell of the table of counts: what it is called, its value, and how it differs from the baseline."""
+
+    title: str
+    text: str
+    delta: str = ""
+
+
+def counts_of(report: Report) -> tuple[Count, ...]:
+    """The cells of the table of counts; Passed, Failed, Flaky and Skipped add up to Total."""
+    now = report.results.totals
+    baseline = report.judgement.baseline
+    before = baseline.totals if baseline else None
+
+    def count(title: str, of: str) -> Count:
+        old = _cell(before, of) if before else None
+        return Count(title, count_text(_cell(now, of)), delta_text(_cell(now, of), old))
+
+    time = Count(
+        "Time", duration_text(now.duration), duration_delta_text(now.duration, before.duration if before else None)
+    )
+    titles = ("Passed", "Failed", "Flaky", "Skipped", "Total")
+    return (*(count(title, title.lower()) for title in titles), time)
+
+
+def _cell(totals: Totals, of: str) -> int:
+    if of == "passed":
+        return totals.passed - totals.flaky
+    return {"failed": totals.red, "flaky": totals.flaky, "skipped": totals.skipped}.get(of, totals.total)
+
+
+def baseline_name(report: Report) -> str:
+    """``main@a1b2c3d``, empty without a baseline."""
+    baseline = report.judgement.baseline
+    if baseline is None:
+        return ""
+    sha = (baseline.commit_sha or "")[:SHORT_SHA]
+    branch = baseline.branch or ""
+    return f"{branch}@{sha}" if branch and sha else branch or sha or f"run {baseline.run_id[:13]}"
+
+
+def report_link(report: Report) -> tuple[str, str]:
+    """Label and target of the place that holds everything; the target is empty if nothing is known."""
+    for name in ("report", "html", "markdown", "json"):
+        if target := report.links.get(name):
+            return "full report", target
+    target = report.context.job_url or report.context.build_url or ""
+    return ("build log", target) if target else ("", "")
