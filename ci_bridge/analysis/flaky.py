@@ -1,0 +1,141 @@
+"""Is a test flaky? Evidence from its outcomes in the runs of the last 30 days.
+
+Two models compete for a test's outcomes. A *coin* fails each run with the same unknown probability, Beta(0.5, 3)
+beforehand. A *sticky* test breaks after a pass with a probability from Beta(1, 200) and is mended after a failure with
+one from Beta(1, 1). The logarithm of the Bayes factor is the weight of the evidence in nats; above 3 the test is called
+flaky. Runs in which many tests failed at once say nothing about one of them and are left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import lgamma
+
+from ci_bridge.analysis.view import HistoryView, SeenRun
+
+LIKELY = 3.0
+"""Nats from which a test is called flaky."""
+
+PROVEN_MIXES = 2
+"""Commits with a pass and a failure from which it is proven."""
+
+INCIDENT_SHARE, INCIDENT_FACTOR, INCIDENT_LEAST = 0.015, 5.0, 5
+"""A run is an incident if more than 5 tests failed in it, and more than 1.5 % and five times the median share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flakiness:
+    """What the runs of the window say of one test.
+
+    Attributes:
+        runs: Runs that hold it, skips and incidents left out. failures: of these, retried ones included.
+        flips: Changes between passing and failing from one run of a branch to the next.
+        mixed_commits: Commits on which it both passed and failed.
+        log_bayes_factor: Nats for a coin against a sticky test.
+    """
+
+    runs: int = 0
+    failures: int = 0
+    flips: int = 0
+    mixed_commits: int = 0
+    log_bayes_factor: float = 0.0
+
+    @property
+    def is_proven(self) -> bool:
+        """True if commits both passed and failed often enough."""
+        return self.mixed_commits >= PROVEN_MIXES
+
+    @property
+    def is_likely(self) -> bool:
+        """True if the coin explains the outcomes much better."""
+        return self.log_bayes_factor > LIKELY
+
+    @property
+    def text(self) -> str:
+        """The counts in words."""
+        if not self.runs:
+            return ""
+        parts = [f"failed {self.failures} of {_count(self.runs, 'run')}"]
+        if self.flips:
+            parts.append(_count(self.flips, "flip"))
+        if self.mixed_commits:
+            parts.append(f"{_count(self.mixed_commits, 'commit')} with both")
+        return ", ".join(parts)
+
+
+def incidents(runs: Sequence[SeenRun]) -> list[bool]:
+    """For each run whether it is an incident."""
+    shares = [run.red / run.total if run.total else 0.0 for run in runs]
+    edge = max(INCIDENT_SHARE, INCIDENT_FACTOR * statistics.median(shares)) if shares else INCIDENT_SHARE
+    return [run.red > INCIDENT_LEAST and share > edge for run, share in zip(runs, shares, strict=True)]
+
+
+def assess(
+    outcomes: str, runs: Sequence[SeenRun], base: str | None, left_out: Sequence[bool] | None = None
+) -> Flakiness:
+    """Weigh one test's outcomes.
+
+    Args:
+        outcomes: One letter per run, see :class:`~ci_bridge.analysis.view.HistoryView`.
+        runs: Oldest first.
+        base: The branch whose state a new branch begins with.
+        left_out: From :func:`incidents`, computed if None.
+    """
+    left_out = incidents(runs) if left_out is None else left_out
+    last: dict[str | None, int] = {}
+    commits: dict[str, int] = {}
+    steps = [0, 0, 0, 0]  # pass-pass, pass-fail, fail-pass, fail-fail
+    seen = [0, 0]
+    for letter, run, out in zip(outcomes, runs, left_out, strict=True):
+        if out or letter in "-S":
+            continue
+        red = letter != "P"
+        seen[red] += 1
+        steps[2 * last.get(run.branch, last.get(base, 0)) + red] += 1
+        last[run.branch] = red
+        if run.commit_sha:
+            commits[run.commit_sha] = commits.get(run.commit_sha, 0) | (3 if letter == "R" else 1 << red)
+    return Flakiness(
+        runs=sum(seen),
+        failures=seen[1],
+        flips=steps[1] + steps[2],
+        mixed_commits=sum(both == 3 for both in commits.values()),
+        log_bayes_factor=_log_bayes_factor(seen, steps) if seen[1] else 0.0,
+    )
+
+
+def rank_flaky(view: HistoryView, limit: int | None = None) -> list[tuple[str, Flakiness]]:
+    """The tests that the window shows to be flaky, the surest first."""
+    identities = view.suspects()
+    outcomes, left_out = view.recent_outcomes(identities), incidents(view.recent_runs)
+    assessed = ((name, assess(text, view.recent_runs, view.branch, left_out)) for name, text in outcomes.items())
+    found = [(name, flakiness) for name, flakiness in assessed if flakiness.is_proven or flakiness.is_likely]
+    found.sort(key=lambda item: (-item[1].log_bayes_factor, -item[1].mixed_commits, item[0]))
+    return found[:limit]
+
+
+def assess_all(view: HistoryView, identities: Sequence[str]) -> Mapping[str, Flakiness]:
+    """Weigh these tests."""
+    left_out = incidents(view.recent_runs)
+    return {
+        name: assess(text, view.recent_runs, view.branch, left_out)
+        for name, text in view.recent_outcomes(identities).items()
+    }
+
+
+def _log_bayes_factor(seen: Sequence[int], steps: Sequence[int]) -> float:
+    passed, failed = seen
+    coin = _log_beta(0.5 + failed, 3 + passed) - _log_beta(0.5, 3)
+    breaks = _log_beta(1 + steps[1], 200 + steps[0]) - _log_beta(1, 200)
+    mends = _log_beta(1 + steps[2], 1 + steps[3]) - _log_beta(1, 1)
+    return coin - breaks - mends
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,176 @@
+"""What each failure of a run means against the history: new, known, flaky, or not to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+from ci_bridge.analysis.flaky import Flakiness, assess_all
+from ci_bridge.analysis.signature import classify, signature_of
+from ci_bridge.analysis.slower import find_slower
+from ci_bridge.analysis.view import HistoryView
+from ci_bridge.models import (
+    Case,
+    Evidence,
+    FailureGroup,
+    JudgedCase,
+    Judgement,
+    Outcome,
+    Results,
+    Verdict,
+)
+
+ORDER = (Verdict.NEW, Verdict.UNJUDGED, Verdict.KNOWN, Verdict.FLAKY)
+"""Worst news first."""
+
+DEPTHS = ("basic", "detailed", "comprehensive")
+
+MOST_ASSESSED = 5000
+"""Failing cases that are weighed for flakiness; a run with more of them is an incident of its own."""
+
+MOST_ANALYSED = 10_000
+"""Failing cases that get a class and a signature."""
+
+SPARK_RUNS = 20
+
+
+def judge(results: Results, view: HistoryView | None, *, depth: str | None = None, trends: bool = True) -> Judgement:
+    """Judge a run against the history.
+
+    Args:
+        results: The run.
+        view: The history; None if there is none: then nothing but a pass on retry can be judged.
+        depth: Of the failure analysis: ``basic`` gives classes, ``detailed`` also signatures and groups,
+            ``comprehensive`` also since when the history knows each group; None for no analysis.
+        trends: Look for cases that became slower.
+
+    Raises:
+        ValueError: For a depth that does not exist.
+    """
+    if depth is not None and depth not in DEPTHS:
+        raise ValueError(f"failure analysis has no depth {depth!r}; there are {', '.join(DEPTHS)}")
+    cases = [*results.failures, *results.flaky]
+    judge_one = _Judge(view, cases)
+    analysed = set() if depth is None else {id(case) for case in islice(cases, MOST_ANALYSED)}
+    judged = []
+    for case in cases:
+        verdict, evidence = judge_one(case)
+        category = signature = ""
+        if id(case) in analysed:
+            kind, message, details = _failure_text(case)
+            category = classify(kind, message, details)
+            signature = signature_of(kind, message, details) if depth != "basic" else ""
+        judged.append(JudgedCase(case, verdict, evidence, category, signature))
+    ranks = {verdict: rank for rank, verdict in enumerate(ORDER)}
+    judged.sort(key=lambda item: ranks[item.verdict])
+    compared = view is not None and view.baseline is not None
+    return Judgement(
+        judged=tuple(judged),
+        fixed=tuple(_fixed(results, view)) if view is not None and compared else (),
+        baseline=None if view is None else view.baseline,
+        slower=find_slower(results, view) if view is not None and compared and trends else (),
+        groups=_groups(judged, view if depth == "comprehensive" else None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Where a case stood on the base branch: its newest outcome there, skips left out."""
+
+    newest: int  # place in base_runs, 0 is the newest run
+    failed: bool
+    oldest: int  # where its present state began
+    streak: int  # how many runs that hold it have lasted since
+
+
+class _Judge:
+    def __init__(self, view: HistoryView | None, cases: Sequence[Case]) -> None:
+        self._view = view
+        identities = [*dict.fromkeys(case.identity for case in cases)]
+        self._base: Mapping[str, str] = {} if view is None else view.base_outcomes(identities)
+        self._flaky: Mapping[str, Flakiness] = {} if view is None else assess_all(view, identities[:MOST_ASSESSED])
+
+    def __call__(self, case: Case) -> tuple[Verdict, Evidence]:
+        letters = self._base.get(case.identity, "")
+        base, flakiness = _newest(letters), self._flaky.get(case.identity, Flakiness())
+        verdict, text = self._verdict(case, base, flakiness)
+        return verdict, Evidence(
+            text=text,
+            runs=flakiness.runs,
+            failures=flakiness.failures,
+            flips=flakiness.flips,
+            mixed_commits=flakiness.mixed_commits,
+            baseline_sha=self._baseline_sha(base),
+            first_seen=self._view.base_runs[base.oldest].at
+            if self._view is not None and base is not None and base.failed
+            else None,
+            log_bayes_factor=flakiness.log_bayes_factor,
+            spark=letters[:SPARK_RUNS][::-1].replace("R", "P"),
+        )
+
+    def _baseline_sha(self, base: _Base | None) -> str | None:
+        if self._view is None or self._view.baseline is None:
+            return None
+        return self._view.baseline.commit_sha if base is None else self._view.base_runs[base.newest].commit_sha
+
+    def _verdict(self, case: Case, base: _Base | None, flakiness: Flakiness) -> tuple[Verdict, str]:
+        if case.is_flaky:
+            return Verdict.FLAKY, "; ".join(
+                filter(None, (_retries(case), flakiness.text if flakiness.failures else ""))
+            )
+        if flakiness.is_proven or flakiness.is_likely:
+            return Verdict.FLAKY, flakiness.text
+        if self._view is None or self._view.baseline is None:
+            return Verdict.UNJUDGED, "no earlier run to compare with"
+        branch = self._view.branch or "the base branch"
+        if base is None:
+            return Verdict.NEW, f"not run on {branch} before"
+        run = self._view.base_runs[base.newest]
+        if not base.failed:
+            at = f"{branch}@{run.commit_sha[:7]}" if run.commit_sha else branch
+            return Verdict.NEW, f"passed on {at}"
+        since = self._view.base_runs[base.oldest].at
+        times = "the last run" if base.streak == 1 else f"{base.streak} runs in a row"
+        return Verdict.KNOWN, f"failed on {branch} in {times}, since {since:%Y-%m-%d}"
+
+
+def _newest(letters: str) -> _Base | None:
+    """Read one letter per base run, newest first."""
+    held = [(at, letter == "F") for at, letter in enumerate(letters) if letter in "PRF"]
+    if not held:
+        return None
+    newest, failed = held[0]
+    lasted = [at for at, _ in takewhile(lambda one: one[1] == failed, held)]
+    return _Base(newest, failed, lasted[-1], len(lasted))
+
+
+def _retries(case: Case) -> str:
+    red = sum(attempt.outcome in (Outcome.FAILED, Outcome.ERROR) for attempt in case.attempts)
+    return "failed once, passed on retry" if red == 1 else f"failed {red} times, passed on retry"
+
+
+def _fixed(results: Results, view: HistoryView) -> Iterator[str]:
+    for identity in view.base_failures():
+        if results.outcome_of(identity) is Outcome.PASSED:
+            yield identity
+
+
+def _failure_text(case: Case) -> tuple[str, str, str]:
+    if case.is_failure:
+        return case.type, case.message, case.details
+    red = next(attempt for attempt in case.attempts if attempt.outcome in (Outcome.FAILED, Outcome.ERROR))
+    return red.type, red.message, red.details
+
+
+def _groups(judged: Iterable[JudgedCase], view: HistoryView | None) -> tuple[FailureGroup, ...]:
+    members: dict[tuple[str, str], list[str]] = {}
+    for item in judged:
+        if item.signature:
+            members.setdefault((item.signature, item.category), []).append(item.case.identity)
+    ordered = sorted(members.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    seen = {} if view is None else view.signatures([signature for (signature, _), _ in ordered])
+    return tuple(
+        FailureGroup(signature, category, tuple(names), *seen.get(signature, (None, 0)))
+        for (signature, category), names in ordered
+    )

@@ -1,0 +1,235 @@
+"""Reading a history for people and for the public API: rows as plain dictionaries."""
+
+# ruff: noqa: S608 - every part of the SQL text is written in this package; values go in as parameters
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ci_bridge.history import codes
+from ci_bridge.history.recording import milliseconds, numbers_of
+from ci_bridge.history.schema import ERROR, FAILED, readable
+from ci_bridge.history.view import Outcomes, moment
+from ci_bridge.models import display_name_of
+
+OUTCOME_WORDS = {"P": "passed", "R": "passed on retry", "F": "failed", "S": "skipped", "-": "absent"}
+
+
+def runs(
+    connection: sqlite3.Connection,
+    *,
+    limit: int | None = None,
+    branch: str | None = None,
+    status: str | None = None,
+    since: datetime | None = None,
+    pr_number: str | None = None,
+    run_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """Runs, newest first; each filter that is given must match."""
+    conditions = {"branch = ?": branch, "status = ?": status, "pr = ?": pr_number, "uid = ?": run_id}
+    where, values = _where(conditions, "ts", since)
+    rows = connection.execute(
+        "SELECT uid, ts, completed, status, build, sha, branch, passed + failed + error + skipped, passed,"
+        f" failed + error, duration_ms, extra FROM run{where} ORDER BY ts DESC, run_no DESC LIMIT ?",
+        (*values, _limit(limit)),
+    )
+    return [
+        {
+            "id": uid, "created_at": iso(ts), "completed_at": iso(completed), "status": state, "build_id": build,
+            "commit_sha": sha, "branch": on, "total_tasks": total, "completed_tasks": passed, "failed_tasks": red,
+            "duration": duration / 1000, "metadata": _mapping(extra),
+        }
+        for uid, ts, completed, state, build, sha, on, total, passed, red, duration, extra in rows
+    ]  # fmt: skip
+
+
+def metrics(
+    connection: sqlite3.Connection,
+    *,
+    run_id: str | None = None,
+    metric_name: str | None = None,
+    task_id: str | None = None,
+    branch: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Performance numbers, oldest first, the newest ``limit`` of those that match."""
+    keys = ("id", "run_id", "task_id", "metric_name", "metric_value", "unit", "recorded_at")
+    points = metric_points(connection, run_id, metric_name, task_id, branch, since, limit)
+    return [{key: point[key] for key in keys} for point in points]
+
+
+def metric_points(
+    connection: sqlite3.Connection,
+    run_id: str | None = None,
+    metric_name: str | None = None,
+    task_id: str | None = None,
+    branch: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Like :func:`metrics`, with what trends are grouped by: ``branch commit_sha platform shard task_type``."""
+    conditions = {"uid = ?": run_id, "name = ?": metric_name, "task = ?": task_id, "branch = ?": branch}
+    where, values = _where(conditions, "metric.ts", since)
+    rows = connection.execute(
+        "SELECT id, uid, task, name, value, unit, metric.ts, branch, sha, platform, shard, extra FROM metric"
+        f" JOIN metric_name USING (metric_no) JOIN run USING (run_no){where} ORDER BY metric.ts DESC, id DESC LIMIT ?",
+        (*values, _limit(limit)),
+    ).fetchall()
+    return [
+        {
+            "id": number, "run_id": uid, "task_id": task or None, "metric_name": name, "metric_value": value,
+            "unit": unit, "recorded_at": iso(ts), "branch": on, "commit_sha": sha, "platform": platform,
+            "shard": shard, "task_type": _mapping(extra).get("task_type") if len(extra) > 2 else None,
+        }
+        for number, uid, task, name, value, unit, ts, on, sha, platform, shard, extra in reversed(rows)
+    ]  # fmt: skip
+
+
+def tests(
+    connection: sqlite3.Connection, pattern: str = "", *, limit: int | None = 100, branch: str | None = None
+) -> list[dict[str, Any]]:
+    """Tests, those with most failures first.
+
+    Args:
+        connection: Of a history.
+        pattern: Part of a test's name, upper and lower case alike; with ``*`` or ``?`` a pattern for the whole name.
+        limit: Tests at most; None for all.
+        branch: Count the runs of this branch only.
+
+    Returns:
+        ``test`` (readable name), ``identity``, ``runs`` (without skips), ``failures``, ``flips`` (changes between
+        passed and failed from one run of a branch to its next), ``last_status``, ``last_run`` and ``p50`` (seconds of
+        the passed executions, None if there are none).
+    """
+    numbers_and_names = _find_tests(connection, pattern, limit, branch)
+    picked = connection.execute(
+        "SELECT run_no, ts, branch FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
+        " AND (?1 IS NULL OR branch = ?1) ORDER BY ts, run_no",
+        (branch,),
+    ).fetchall()
+    numbers, outcomes = [number for number, _ in numbers_and_names], Outcomes(connection)
+    letters = outcomes.letters(numbers, [run_no for run_no, _, _ in picked])
+    durations = b"".join(outcomes.codes(run_no, numbers) for run_no, _, _ in picked)
+    rows = []
+    for place, (_, name) in enumerate(numbers_and_names):
+        text = letters[place]
+        held = [at for at, letter in enumerate(text) if letter in "PFR"]
+        passed = [code for code, letter in zip(durations[place :: len(numbers)], text, strict=True) if letter in "PR"]
+        last = next((at for at in range(len(text) - 1, -1, -1) if text[at] != "-"), None)
+        rows.append(
+            {
+                "test": display_name_of(name), "identity": name, "runs": len(held), "failures": text.count("F"),
+                "flips": _flips(text, [on for _, _, on in picked]),
+                "last_status": None if last is None else OUTCOME_WORDS[text[last]],
+                "last_run": None if last is None else iso(picked[last][1]),
+                "p50": codes.SECONDS[round(statistics.median_low(passed))] if passed else None,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _find_tests(
+    connection: sqlite3.Connection, pattern: str, limit: int | None, branch: str | None
+) -> list[tuple[int, str]]:
+    text = f"lower({readable('name')})"
+    if any(sign in pattern for sign in "*?["):
+        condition, values = f"{text} GLOB ?", (pattern[:1000].lower(),)
+    else:
+        condition, values = f"instr({text}, ?)", (pattern.lower(),)
+    query = (
+        "SELECT test_no, name FROM test LEFT JOIN (SELECT test_no AS red, count(*) AS failures FROM nonpass"
+        " JOIN run USING (run_no) WHERE nonpass.status IN (?, ?) AND (?3 IS NULL OR branch = ?3) GROUP BY test_no)"
+        f" ON red = test_no WHERE {condition} ORDER BY coalesce(failures, 0) DESC, name LIMIT ?"
+    )
+    return connection.execute(query, (FAILED, ERROR, branch, *values, _limit(limit))).fetchall()
+
+
+def _flips(letters: str, branches: Sequence[str | None]) -> int:
+    last: dict[str | None, bool] = {}
+    count = 0
+    for letter, branch in zip(letters, branches, strict=True):
+        if letter in "PFR":
+            failed = letter == "F"
+            count += last.get(branch, failed) != failed
+            last[branch] = failed
+    return count
+
+
+def test_series(
+    connection: sqlite3.Connection, identity: str, *, branch: str | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """One test, run by run, oldest first: ``run_id created_at branch commit_sha outcome duration``.
+
+    The newest ``limit`` runs that hold it; ``duration`` is in seconds within 3 %, None where it was skipped.
+    """
+    number = numbers_of(connection, [identity]).get(identity)
+    if number is None:
+        return []
+    picked = connection.execute(
+        "SELECT run_no, uid, ts, branch, sha FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
+        " AND (?1 IS NULL OR branch = ?1) ORDER BY ts, run_no",
+        (branch,),
+    ).fetchall()
+    outcomes = Outcomes(connection)
+    (text,) = outcomes.letters([number], [run[0] for run in picked])
+    rows = [
+        {
+            "run_id": uid, "created_at": iso(ts), "branch": on, "commit_sha": sha, "outcome": OUTCOME_WORDS[letter],
+            "duration": None if letter == "S" else codes.SECONDS[outcomes.codes(run_no, [number])[0]],
+        }
+        for (run_no, uid, ts, on, sha), letter in zip(picked, text, strict=True)
+        if letter != "-"
+    ]  # fmt: skip
+    return rows if limit is None else rows[max(len(rows) - limit, 0) :]
+
+
+def statistics_of(connection: sqlite3.Connection) -> dict[str, Any]:
+    """How much the history holds: counts, and the first and last run's times."""
+    (count, oldest, newest, branches, results) = connection.execute(
+        "SELECT count(*), min(ts), max(ts), count(DISTINCT branch),"
+        " coalesce(sum(passed + failed + error + skipped), 0) FROM run"
+    ).fetchone()
+    counted = {
+        name: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for name, table in (("tests", "test"), ("failures", "nonpass"), ("metrics", "metric"))
+    }
+    return {
+        "runs": count,
+        "results": results,
+        "branches": branches,
+        **counted,
+        "oldest": iso(oldest),
+        "newest": iso(newest),
+    }
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """ISO 8601 in UTC, as the views write it."""
+    if milliseconds is None:
+        return None
+    return moment(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _where(conditions: dict[str, str | None], column: str, since: datetime | None) -> tuple[str, list[Any]]:
+    given: dict[str, Any] = {condition: value for condition, value in conditions.items() if value is not None}
+    if since is not None:
+        given[f"{column} >= ?"] = milliseconds(since)
+    return (f" WHERE {' AND '.join(given)}" if given else ""), [*given.values()]
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else max(limit, 0)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,224 @@
+"""What the history knows that a judgement needs: plain values, no database."""
+
+# ruff: noqa: S608 - every part of the SQL text is written in this package; values go in as parameters
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from ci_bridge.history import codes
+from ci_bridge.history.recording import CHUNK, believed_until, milliseconds, numbers_of
+from ci_bridge.history.schema import ERROR, FAILED, STATUS_LETTERS
+from ci_bridge.models import Baseline, Totals
+
+BASE_RUNS = 30
+"""How many runs of the base branch a case is looked for in."""
+
+WINDOW = timedelta(days=30)
+"""How far back the evidence for flakiness reaches, counted from the newest run."""
+
+MOST_RECENT_RUNS = 2000
+"""Runs in that window at most, the newest ones."""
+
+
+def moment(milliseconds: int) -> datetime:
+    """The opposite of :func:`~ci_bridge.history.recording.milliseconds`."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+class SeenRun(NamedTuple):
+    """One earlier run. ``red`` and ``total`` count its failing and all its cases."""
+
+    run_no: int
+    uid: str
+    at: datetime
+    commit_sha: str | None
+    branch: str | None
+    red: int
+    total: int
+
+
+_SEEN = "run_no, uid, ts, sha, branch, failed + error, passed + failed + error + skipped"
+_WITH_OUTCOMES = "status <> 'running' AND run_no IN (SELECT run_no FROM outcome)"
+
+
+class Outcomes:
+    """Reads what became of tests in runs. Keeps nothing but the connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        (self._width,) = connection.execute("SELECT coalesce(max(test_no), -1) + 1 FROM test").fetchone()
+
+    def codes(self, run_no: int, numbers: Sequence[int]) -> bytes:
+        """The run's codes of these tests."""
+        row = self._connection.execute("SELECT codes FROM outcome WHERE run_no = ?", (run_no,)).fetchone()
+        if row is None or not numbers:
+            return bytes(len(numbers))
+        found = codes.unpack(row[0], self._width).ljust(self._width, b"\0")
+        return bytes(itemgetter(*numbers)(found)) if len(numbers) > 1 else bytes((found[numbers[0]],))
+
+    def letters(self, numbers: Sequence[int], runs: Sequence[int]) -> list[str]:
+        """For each test one letter per run: passed P, failed F, passed on retry R, skipped S, absent ``-``."""
+        if not numbers or not runs:
+            return [""] * len(numbers)
+        places = {number: place for place, number in enumerate(numbers)}
+        nonpass = self._nonpass(numbers, runs)
+        columns = []
+        for run_no in runs:
+            column = bytearray(self.codes(run_no, numbers).translate(codes.LETTERS))
+            for number, status in nonpass.get(run_no, ()):
+                if number in places:
+                    column[places[number]] = ord(STATUS_LETTERS[status])
+            columns.append(column)
+        table, count = b"".join(columns).decode("ascii"), len(numbers)
+        return [table[place::count] for place in range(count)]
+
+    def _nonpass(self, numbers: Sequence[int], runs: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+        found: dict[int, list[tuple[int, int]]] = {run_no: [] for run_no in runs}
+        if len(numbers) > 5000:  # then nearly all rows are wanted: read them in the order of the runs
+            query = "SELECT test_no, status FROM nonpass WHERE run_no = ?"
+            return {run_no: self._connection.execute(query, (run_no,)).fetchall() for run_no in runs}
+        marks = ", ".join("?" * CHUNK)
+        query = f"SELECT run_no, test_no, status FROM nonpass WHERE test_no IN ({marks})"
+        for start in range(0, len(numbers), CHUNK):
+            part = numbers[start : start + CHUNK]
+            for run_no, number, status in self._connection.execute(query, (*part, *[None] * (CHUNK - len(part)))):
+                if run_no in found:
+                    found[run_no].append((number, status))
+        return found
+
+    def names(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """The tests' numbers and identities."""
+        wanted = list(numbers)
+        query = f"SELECT test_no, name FROM test WHERE test_no IN ({', '.join('?' * CHUNK)})"
+        for start in range(0, len(wanted), CHUNK):
+            part = wanted[start : start + CHUNK]
+            yield from self._connection.execute(query, (*part, *[None] * (CHUNK - len(part))))
+
+
+class View:
+    """The history as one run sees it; what :class:`ci_bridge.analysis.view.HistoryView` asks for.
+
+    Attributes:
+        branch: The base branch.
+        base_runs: Trusted runs of the base branch and this shard, newest first, at most 30.
+        recent_runs: All runs of this shard in the 30-day window, oldest first.
+        baseline: The newest of ``base_runs``.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        query: Callable[[], AbstractContextManager[None]],
+        *,
+        branch: str | None,
+        shard: str,
+        build: str | None,
+        pr: str | None,
+        uid: str | None,
+        now: datetime,
+    ) -> None:
+        self._connection, self._query = connection, query
+        self._outcomes = Outcomes(connection)
+        self.branch = branch
+        until = believed_until(connection, milliseconds(now))
+        self.base_runs: Sequence[SeenRun] = self._runs(
+            "trusted AND branch = ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (?5 IS NULL OR build IS NOT ?5)",
+            (branch, shard, until, uid, build),
+            BASE_RUNS,
+        )
+        # What a pull request's own runs show counts for that pull request only.
+        recent = self._runs(
+            "(trusted OR pr = ?1) AND shard = ?2 AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?3) - ?4 AND ?3"
+            " AND uid IS NOT ?5",
+            (pr, shard, until, WINDOW // timedelta(milliseconds=1), uid),
+            MOST_RECENT_RUNS,
+        )
+        self.recent_runs: Sequence[SeenRun] = recent[::-1]
+        self.baseline = self._baseline(self.base_runs[0]) if self.base_runs else None
+
+    def _runs(self, condition: str, values: tuple[Any, ...], limit: int) -> list[SeenRun]:
+        query = (
+            f"SELECT {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition}"
+            f" ORDER BY ts DESC, run_no DESC LIMIT {limit}"
+        )
+        return [SeenRun(no, uid, moment(ts), *rest) for no, uid, ts, *rest in self._connection.execute(query, values)]
+
+    def _baseline(self, run: SeenRun) -> Baseline:
+        row = self._connection.execute(
+            "SELECT passed, failed, error, skipped, flaky, cases_ms / 1000.0 FROM run WHERE run_no = ?", (run.run_no,)
+        ).fetchone()
+        return Baseline(run.uid, run.branch, run.commit_sha, run.at, Totals(*row))
+
+    def base_outcomes(self, identities: Sequence[str]) -> Mapping[str, str]:
+        """For each known identity one letter per run of ``base_runs``; letters as in :meth:`Outcomes.letters`."""
+        return self._letters(identities, self.base_runs)
+
+    def recent_outcomes(self, identities: Sequence[str]) -> Mapping[str, str]:
+        """For each known identity one letter per run of ``recent_runs``."""
+        return self._letters(identities, self.recent_runs)
+
+    def _letters(self, identities: Sequence[str], runs: Sequence[SeenRun]) -> dict[str, str]:
+        with self._query():
+            known = numbers_of(self._connection, identities)
+            letters = self._outcomes.letters([*known.values()], [run.run_no for run in runs])
+        return dict(zip(known, letters, strict=True))
+
+    def base_failures(self) -> list[str]:
+        """Identities whose newest outcome on the base branch, skips left out, is a failure."""
+        runs = [run.run_no for run in self.base_runs]
+        query = "SELECT test_no FROM nonpass WHERE run_no = ? AND status IN (?, ?)"
+        failed: set[int] = set()
+        with self._query():
+            for run_no in runs:
+                failed.update(number for (number,) in self._connection.execute(query, (run_no, FAILED, ERROR)))
+            numbers = sorted(failed)
+            letters = self._outcomes.letters(numbers, runs)
+            still = [n for n, text in zip(numbers, letters, strict=True) if text.lstrip("-S").startswith("F")]
+            return [name for _, name in self._outcomes.names(still)]
+
+    def base_durations(self, identities: Sequence[str]) -> Mapping[str, Sequence[float]]:
+        """Seconds of the passed executions in ``base_runs``, newest first."""
+        runs = [run.run_no for run in self.base_runs]
+        with self._query():
+            known = numbers_of(self._connection, identities)
+            numbers = [*known.values()]
+            letters = self._outcomes.letters(numbers, runs)
+            columns = [self._outcomes.codes(run_no, numbers) for run_no in runs]
+        return {
+            name: [
+                codes.SECONDS[column[place]]
+                for column, letter in zip(columns, letters[place], strict=True)
+                if letter == "P"
+            ]
+            for place, name in enumerate(known)
+        }
+
+    def suspects(self) -> list[str]:
+        """Identities that failed or were retried in at least two of ``recent_runs``."""
+        wanted = {run.run_no for run in self.recent_runs}
+        if not wanted:
+            return []
+        counts: dict[int, int] = {}
+        query = "SELECT test_no, run_no FROM nonpass WHERE run_no BETWEEN ? AND ?"
+        with self._query():
+            for number, run_no in self._connection.execute(query, (min(wanted), max(wanted))):
+                if run_no in wanted:
+                    counts[number] = counts.get(number, 0) + 1
+            return [name for _, name in self._outcomes.names(n for n, count in counts.items() if count > 1)]
+
+    def signatures(self, norms: Sequence[str]) -> Mapping[str, tuple[datetime, int]]:
+        """For each known failure signature when it was first seen and in how many runs; the first 500 are looked up."""
+        query = (
+            "SELECT norm, min(run.ts), count(DISTINCT run.run_no) FROM nonpass JOIN run USING (run_no)"
+            " JOIN signature USING (sig_no) WHERE sig_no IN"
+            f" (SELECT sig_no FROM signature WHERE norm IN ({', '.join('?' * CHUNK)})) GROUP BY sig_no"
+        )
+        part = [*norms[:CHUNK], *[None] * (CHUNK - len(norms))]
+        with self._query():
+            return {norm: (moment(first), runs) for norm, first, runs in self._connection.execute(query, part)}
