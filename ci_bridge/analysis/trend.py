@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 Point = Mapping[str, Any]
-"""A row of ``get_performance_metrics``, and ``branch commit_sha platform shard task_type`` for groups and series."""
+"""A row of ``get_performance_metrics`` with ``branch commit_sha platform shard task_type`` for grouping."""
 
 METRIC_THRESHOLD = 3.6
 """For one series: 630 false alerts in a million windows."""
