@@ -105,14 +105,15 @@ def _place(suite: tuple[str, ...], classname: str, file: str) -> dict[str, Any]:
 
 def _test(row: Row) -> dict[str, Any]:
     case = case_of_row(row)
-    attempts = [*case.attempts, case] if case.attempts else []
+    attempts: list[Attempt | Case] = [*case.attempts, case] if case.attempts else []
     return {
         "name": case.name or _UNNAMED,
         "status": _STATUS[case.outcome],
         "duration": _milliseconds(case.duration),
         "rawStatus": case.outcome,
         **filled(line=case.line),
-        **_place(case.suite, case.classname, case.file) | filled(extra=filled(classname=case.classname, type=case.type)),
+        **_place(case.suite, case.classname, case.file)
+        | filled(extra=filled(classname=case.classname, type=case.type)),
         **_texts(case),
         **(
             {

@@ -38,7 +38,7 @@ def _name_of(match: re.Match[str]) -> str:
 
 
 def reveal(text: str) -> str:
-    r"""Write unseen characters (controls, bidirectional marks, zero-width ones, lone surrogates) as ``\x1b``, ``\u202e``.
+    r"""Write unseen characters (controls, bidirectional and zero-width ones, lone surrogates) as ``\x1b``, ``\u202e``.
 
     Tab and line feed stay; line ends become line feeds.
     """
@@ -244,7 +244,7 @@ _COLONS = re.compile(r"^((?:\s|\x1b\[[0-9;]*m)*):(?=:)")
 
 
 def break_commands(line: str, patterns: Iterable[str | re.Pattern[str]] = ()) -> str:
-    r"""Break what a log viewer would execute in one line: a backslash comes into ``##[``, ``##word`` and a leading ``::``.
+    r"""Put a backslash into what a log viewer would execute in a line: ``##[``, ``##word`` and a leading ``::``.
 
     Args:
         line: One line, its unseen characters already revealed.

@@ -99,9 +99,7 @@ def _test(row: Row, verdicts: Verdicts) -> dict[str, Any]:
 
 
 def _texts(of: Case | Attempt) -> dict[str, Any]:
-    return filled(
-        type=of.type, message=of.message, details=of.details, output=of.output, error_output=of.error_output
-    )
+    return filled(type=of.type, message=of.message, details=of.details, output=of.output, error_output=of.error_output)
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TextIO
+from typing import TextIO
 
 from ci_bridge.models import Attempt, Case, Outcome, Report, Row, case_of_row
 from ci_bridge.report.escape import xml_attribute, xml_text
@@ -73,7 +73,7 @@ class _Suite:
         self._parts: list[str] = []
         self._size = 0
         self._file: TextIO | None = None
-        self._counts = {outcome: 0 for outcome in Outcome}
+        self._counts = dict.fromkeys(Outcome, 0)
         self._seconds = 0.0
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -112,7 +112,8 @@ class _Suite:
     def _spill(self) -> None:
         if self._file is None:
             # Deleted on the way out of the stack, whatever happens; on most systems it never has a name.
-            self._file = self._stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n"))
+            spill = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - the stack closes it
+            self._file = self._stack.enter_context(spill)
         self._file.write("".join(self._parts))
         self._parts.clear()
         self._size = 0
@@ -167,7 +168,9 @@ def _whole(case: Case) -> str:
         # Surefire's <failure> is the first run, each <rerunFailure> a later one.
         kind, first, others = "rerun", runs[0], runs[1:]
     position = f'" line="{case.line}' if case.line else ""
-    head = f'{_prefix(case.classname, case.file)}{xml_attribute(case.name)}{position}" time="{_seconds(first.duration)}"'
+    head = (
+        f'{_prefix(case.classname, case.file)}{xml_attribute(case.name)}{position}" time="{_seconds(first.duration)}"'
+    )
     inner = [_result(_TAGS[first.outcome], first)] if first.outcome is not Outcome.PASSED else []
     for other in others:
         tag = f"{kind}Failure" if other.outcome is Outcome.FAILED else f"{kind}Error"
@@ -196,7 +199,7 @@ def _element(tag: str, text: str) -> str:
 
 def _seconds(value: float) -> str:
     """Seconds without an exponent, which not every reader knows."""
-    text: Any = repr(float(value))
-    if "e" in text or not text[0].isdigit():
-        text = f"{max(0.0, value):.9f}" if value == value and value < 1e18 else "0"  # noqa: PLR0124 - NaN differs from itself
-    return str(text)
+    if not 0.0 < value < 1e15:  # also what is no number
+        return "0"
+    text = repr(float(value))
+    return text if "e" not in text else f"{value:.12f}"

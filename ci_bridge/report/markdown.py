@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ci_bridge.errors import ConfigError
 from ci_bridge.models import Report, RunState
@@ -26,11 +26,8 @@ from ci_bridge.report.sections import (
     report_link,
     sections_of,
 )
-from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, render_file
+from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, ours, render_file
 from ci_bridge.report.wording import emoji, headline, headline_phrases, plural, spark_text, tally
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 DEFAULT_TITLE = "Test results"
 _COLLAPSED = frozenset({"known", "fixed", "slowest", "metrics", "system"})
@@ -151,11 +148,6 @@ def _values(
     report: Report, sections: Sequence[Section], quotas: Mapping[str, Quota], plan: Mapping[str, Quota]
 ) -> dict[str, Any]:
     """The variables of a template. Plain text is data and is escaped where it is printed; ours is ``Markup``."""
-    from markupsafe import Markup  # noqa: PLC0415
-
-    def ours(text: str) -> Markup:
-        return Markup(text)  # noqa: S704 - built from constants, numbers and the functions of escape.py
-
     shown = [
         section.cut(plan[section.key].entries, plan[section.key].details) for section in sections if section.key in plan
     ]
@@ -191,15 +183,13 @@ def _values(
 
 
 def _entry(entry: Entry, details: int) -> dict[str, Any]:
-    from markupsafe import Markup  # noqa: PLC0415
-
     return {
-        "name": Markup(markdown_inline(entry.name, 300)),
-        "message": Markup(markdown_inline(entry.message, 300)),
-        "evidence": Markup(markdown_prose(entry.evidence)),
-        "spark": Markup(html_text(spark_text(entry.spark))),
-        "category": Markup(markdown_prose(entry.category, 40)),
-        "details": Markup(markdown_block(entry.details, details)) if entry.details and details else Markup(""),
+        "name": ours(markdown_inline(entry.name, 300)),
+        "message": ours(markdown_inline(entry.message, 300)),
+        "evidence": ours(markdown_prose(entry.evidence)),
+        "spark": ours(html_text(spark_text(entry.spark))),
+        "category": ours(markdown_prose(entry.category, 40)),
+        "details": ours(markdown_block(entry.details, details)) if entry.details and details else ours(""),
     }
 
 

@@ -133,7 +133,9 @@ def failed(name: str = "test_total", **fields: Any) -> Case:
 
 
 def flaky(name: str = "test_reconnect", **fields: Any) -> Case:
-    attempt = Attempt(Outcome.FAILED, 0.75, "TimeoutError", "no answer in 5 s", "trace of the first attempt", "sent\n", "")
+    attempt = Attempt(
+        Outcome.FAILED, 0.75, "TimeoutError", "no answer in 5 s", "trace of the first attempt", "sent\n", ""
+    )
     return Case(name, **{"file": "tests/test_ws.py", "duration": 1.5, "attempts": (attempt,), **fields})
 
 

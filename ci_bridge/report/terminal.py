@@ -1,0 +1,197 @@
+"""The report on a terminal or in a build log, good at 80 columns, without colour and in plain ASCII."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from ci_bridge.models import Report, RunState
+from ci_bridge.report.escape import break_commands, log_line, log_lines, without_credentials
+from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of
+from ci_bridge.report.wording import headline, spark_text, tally
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_LIMITS = {"problems": 20, "new": 20, "unjudged": 20, "flaky": 10, "known": 0, "fixed": 10, "slower": 5, "groups": 3}
+_STYLES = {"problems": "red", "new": "red", "unjudged": "red", "flaky": "yellow", "fixed": "green"}
+_SIGNS = {
+    RunState.PENDING: ("…", "...", "cyan"),
+    RunState.SUCCESS: ("✔", "PASS", "green"),
+    RunState.FAILURE: ("✘", "FAIL", "red"),
+    RunState.ERROR: ("!", "ERROR", "red"),
+    RunState.NO_RESULTS: ("!", "NONE", "yellow"),
+}
+_RECEIPTS = {"sent": "green", "degraded": "yellow", "failed": "red", "skipped": "dim", "unsupported": "dim"}
+_ASCII = str.maketrans(
+    {
+        "·": "|",
+        "→": "->",
+        "−": "-",
+        "×": "x",
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "\u202f": " ",
+        "▁": "_",
+        "▂": "-",
+        "█": "#",
+    }
+)
+_TRACE_LINES = 12
+
+
+def print_terminal(
+    report: Report,
+    *,
+    console_width: int = 80,
+    color: bool = False,
+    stream: TextIO,
+    patterns: Sequence[str] = (),
+) -> None:
+    """Print the report for people.
+
+    Args:
+        report: What to tell.
+        console_width: Columns.
+        color: Use ANSI colours.
+        stream: Where to; what its encoding cannot say is said in ASCII.
+        patterns: Log commands of the platforms to break; see :func:`ci_bridge.report.escape.break_commands`.
+    """
+    from rich.console import Console
+
+    ascii_only = not _can_encode(stream, "✔▁█→…")
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=max(40, console_width),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    _Printer(report, console, ascii_only).print()
+    text = buffer.getvalue()
+    if ascii_only:
+        text = text.translate(_ASCII)
+    # Wrapping may have moved data to the start of a line, where some log viewers look for commands.
+    lines = [break_commands(line.rstrip(), patterns) for line in text.split("\n")]
+    encoding = stream.encoding or "utf-8"
+    stream.write("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _can_encode(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+class _Printer:
+    def __init__(self, report: Report, console: Console, ascii_only: bool) -> None:
+        self.report = report
+        self.console = console
+        self.ascii_only = ascii_only
+
+    def blank(self) -> None:
+        self.console.print()
+
+    def line(self, text: str, style: str = "", *, indent: int = 0) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        body = Text(text, style=style, overflow="fold")
+        self.console.print(Padding(body, (0, 0, 0, indent), expand=False))
+
+    def print(self) -> None:
+        report = self.report
+        sign, word, style = _SIGNS[report.state]
+        if report.state is RunState.FAILURE and not tally(report).new + tally(report).unjudged:
+            style = "yellow"
+        title = " · ".join(part for part in (log_line(report.title, 60), log_line(report.shard, 40)) if part)
+        self.blank()
+        self.line(f"{word if self.ascii_only else sign} {log_line(headline(report))}", f"bold {style}")
+        compared = f" · compared with {log_line(baseline_name(report), 60)}" if baseline_name(report) else ""
+        self.line(f"{title}{compared}", "dim")
+        if report.results.totals.total:
+            self.blank()
+            self.counts()
+        for section in sections_of(report, limit=50):
+            if section.key in _LIMITS:
+                self.section(section)
+        self.receipts()
+        self.places()
+
+    def counts(self) -> None:
+        table = self.table()
+        cells = counts_of(self.report)
+        for cell in cells:
+            table.add_column(cell.title, justify="right", no_wrap=True)
+        table.add_row(*(cell.text for cell in cells))
+        if any(cell.delta for cell in cells):
+            table.add_row(*(cell.delta for cell in cells), style="dim")
+        self.console.print(table)
+
+    def table(self) -> Table:
+        from rich.box import ASCII2, SIMPLE_HEAD
+        from rich.table import Table
+
+        return Table(box=ASCII2 if self.ascii_only else SIMPLE_HEAD, pad_edge=False, header_style="")
+
+    def section(self, section: Section) -> None:
+        limit = _LIMITS[section.key]
+        self.blank()
+        style = _STYLES.get(section.key, "")
+        self.line(f"{section.title} ({section.total})", f"bold {style}".strip())
+        for number, entry in enumerate(section.entries[:limit]):
+            self.entry(section.key, entry, with_trace=section.key in ("new", "unjudged") and number < 5)
+        if section.total > min(limit, len(section.entries)) and limit:
+            self.line(f"… and {section.total - min(limit, len(section.entries))} more", "dim", indent=2)
+
+    def entry(self, key: str, entry: Entry, *, with_trace: bool) -> None:
+        self.line(log_line(entry.name, 400), indent=2)
+        if entry.message:
+            self.line(log_line(entry.message, 300), _STYLES.get(key, ""), indent=4)
+        facts = [log_line(entry.category, 40), log_line(entry.evidence, 300), spark_text(entry.spark)]
+        if any(facts):
+            self.line(" · ".join(fact for fact in facts if fact), "dim", indent=4)
+        if with_trace and entry.details:
+            lines = log_lines(entry.details.rstrip("\n"), prefix="│ " if not self.ascii_only else "| ")
+            for text in lines[-_TRACE_LINES:]:
+                self.line(text[:1_000], "dim", indent=4)
+
+    def receipts(self) -> None:
+        if not self.report.receipts:
+            return
+        from rich.text import Text
+
+        table = self.table()
+        table.add_column("Channel", no_wrap=True)
+        table.add_column("State", no_wrap=True)
+        table.add_column("Where and why", overflow="fold", ratio=1)
+        for receipt in self.report.receipts:
+            where = [without_credentials(receipt.url or ""), receipt.reason]
+            via = f" ({receipt.via})" if receipt.via and receipt.via not in receipt.channel else ""
+            table.add_row(
+                Text(log_line(receipt.channel, 40)),
+                Text(log_line(receipt.state, 20) + log_line(via, 24), _RECEIPTS.get(receipt.state, "")),
+                Text(log_line(" · ".join(part for part in where if part), 600)),
+            )
+        self.blank()
+        self.console.print(table)
+
+    def places(self) -> None:
+        links = self.report.links
+        if not links:
+            return
+        self.blank()
+        width = max(len(log_line(name, 20)) for name in links)
+        for name, target in links.items():
+            self.line(f"{log_line(name, 20):<{width}}  {log_line(without_credentials(target), 500)}")
