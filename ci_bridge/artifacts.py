@@ -7,7 +7,6 @@ import errno
 import gzip
 import hashlib
 import os
-import shutil
 import stat
 import zlib
 from collections.abc import Iterator
@@ -188,28 +187,18 @@ def unpack(source: Path, target: Path, *, compressed: bool, limit: int = 4 << 30
 
 
 def staging_folder(directory: Path, workspace: Path) -> Path:
-    """Make the staging folder and answer its real path.
+    """The staging folder's real path; it need not exist yet.
 
     A relative folder has to stay inside the workspace: a link that a pull request checks in must not lead our writing
     elsewhere.
 
     Raises:
         ConfigError: If it leads outside.
-        OSError: If it cannot be made.
     """
-    target = directory if directory.is_absolute() else workspace / directory
-    if not directory.is_absolute() and not target.resolve().is_relative_to(workspace.resolve()):
+    target = (workspace / directory).resolve()
+    if not directory.is_absolute() and not target.is_relative_to(workspace.resolve()):
         raise ConfigError(
             f"artifact_dir = {str(directory)!r} leads outside the workspace",
             hint="give an absolute path if that is meant",
         )
-    target.mkdir(parents=True, exist_ok=True)
-    return target.resolve()
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a folder of the staging area; a link is removed, never followed."""
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path)
+    return target

@@ -60,6 +60,19 @@ class FileState(StrEnum):
     IGNORED = "ignored"
 
 
+CHANNELS = (
+    "files",
+    "outputs",
+    "summary",
+    "annotations",
+    "run",
+    "status",
+    "comment",
+    "artifacts",
+    "history",
+)
+"""What a report is delivered to; the names in receipts and in the option ``required_channels``."""
+
 SEPARATOR = "\x1f"
 """Joins the parts of an identity. No reader lets a control character into a name, so it cannot occur in one."""
 
@@ -210,6 +223,8 @@ class InputFile:
         state: See :class:`FileState`.
         cases: Cases read from it, attempts counted singly.
         note: Why it is not simply ``read``, or what is odd about it (a lying counter, a cut text).
+        incomplete: True if it was cut short or refused midway: cases may be missing. A ``recovered`` file that is
+            complete was merely malformed (raw control characters, a wrong encoding) and lost nothing.
     """
 
     path: str
@@ -217,6 +232,7 @@ class InputFile:
     state: FileState
     cases: int = 0
     note: str = ""
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

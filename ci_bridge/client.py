@@ -1,0 +1,835 @@
+"""The async façade: one object that knows the build, the settings and the adapter, and owns all policy.
+
+::
+
+    async with ci_bridge.open_client() as ci_client:
+        test_run = await ci_client.create_test_run({"name": "nightly"})
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ci_bridge import platforms
+from ci_bridge.arguments import finite_of, mapping_of, number_of, outcome_counts, sha_of, text_of, time_of, uuid7
+from ci_bridge.artifacts import category_of, collect, staging_folder, unpack
+from ci_bridge.config import LoadedSettings, Settings
+from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
+from ci_bridge.errors import CIBridgeError, ConfigError, NotFoundError
+from ci_bridge.masking import Masker
+from ci_bridge.models import (
+    Artifact,
+    ArtifactQuery,
+    BuildContext,
+    CommitStatus,
+    Credentials,
+    Metric,
+    Receipt,
+    RunState,
+    StatusState,
+    TestRun,
+)
+from ci_bridge.preparation import prepare
+from ci_bridge.protocols import (
+    Adapter,
+    Platform,
+    SupportsComments,
+    SupportsDownload,
+    SupportsMetrics,
+    SupportsStatus,
+    SupportsSummary,
+    SupportsTestRuns,
+    SupportsUpload,
+    capabilities_of,
+)
+from ci_bridge.retry import Deadline, RetryPolicy
+from ci_bridge.run_mark import RunMark
+from ci_bridge.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ci_bridge.history import History
+    from ci_bridge.reporting import ReportOutcome, Workplace
+
+logger = logging.getLogger("ci_bridge")
+
+_RUN_FIELDS = frozenset(
+    {"name", "build_id", "commit_sha", "branch", "pr_number", "system_info", "status", "summary", "metadata"}
+)
+_FINAL = frozenset({"completed", "failed", "cancelled", "error", "success", "failure", "timeout", "aborted"})
+_METRICS_KEPT_BACK = 1000
+
+STOP_SECONDS = 1.5
+"""What a stopped job gets to end its current step: a runner grants 2.5 s after SIGTERM."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """A test run of this client."""
+
+    run: TestRun
+    sent_at: float = float("-inf")
+    flush: asyncio.TimerHandle | None = None
+    artifacts: list[Artifact] = field(default_factory=list)
+    delivered_by_report: bool = False
+
+
+@asynccontextmanager
+async def open_client(
+    config: Mapping[str, Any] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> AsyncIterator[Client]:
+    """Detect the build, read the settings, pick the adapters and answer the client.
+
+    Args:
+        config: Options by name; they win over files and environment.
+        env: The environment, by default the process's own.
+        directory: The checkout, by default what the platform says or the current folder.
+        flags: Options given on a command line; they win over everything.
+        log: Where the last rung of a ladder writes lines, by default the logger ``ci_bridge``.
+
+    Raises:
+        ConfigError: An option is wrong; nothing was sent.
+        PlatformNotFoundError: ``ci_system`` names no platform.
+        MissingDependencyError: The platform's SDK is not installed.
+    """
+    environment = dict(os.environ) if env is None else dict(env)
+    client = await asyncio.to_thread(_build, config, environment, directory, flags, log)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def _build(
+    config: Mapping[str, Any] | None,
+    env: Mapping[str, str],
+    directory: str | os.PathLike[str] | None,
+    flags: Mapping[str, Any] | None,
+    log: Callable[[str], None] | None,
+) -> Client:
+    loaded, platform, context = prepare(config, env, directory, flags)
+    settings = loaded.settings
+    workspace = Path(directory or context.workspace or Path.cwd())
+    folder = staging_folder(Path(settings.artifact_dir), workspace)
+    adapter = platforms.open_adapter(platform, env, Credentials(directory=folder))
+    notice = ""
+    if adapter.context.platform != platform.name or platform.connect is None:
+        notice = f"{platform.title} has no adapter in this version: delivered to files"
+    client = Client(
+        loaded=loaded,
+        platform=platform,
+        context=context,
+        adapter=adapter,
+        workspace=workspace,
+        env=env,
+        notice="" if platform.name == "local" else notice,
+        log=log,
+    )
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    return client
+
+
+class Client:
+    """What users hold. Its methods never block the event loop; one background thread does the work, in order.
+
+    Attributes:
+        settings: The options in force.
+        context: The build.
+        capabilities: Names of the roles that the adapter fills.
+    """
+
+    def __init__(
+        self,
+        *,
+        loaded: LoadedSettings,
+        platform: Platform,
+        context: BuildContext,
+        adapter: Adapter,
+        workspace: Path,
+        env: Mapping[str, str],
+        host: Adapter | None = None,
+        notice: str = "",
+        log: Callable[[str], None] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        settings = loaded.settings
+        self.settings: Settings = settings
+        self.loaded = loaded
+        self.platform = platform
+        self.context = context
+        self.capabilities = capabilities_of(adapter)
+        self._adapter = adapter
+        self._host = host or adapter
+        self._workspace = workspace
+        self._directory = staging_folder(Path(settings.artifact_dir), workspace)
+        self._env = env
+        self._clock = clock
+        self._monotonic = monotonic
+        self._log = log or (lambda line: logger.info("%s", line))
+        self._worker = Worker()
+        self._policy = policy or RetryPolicy(
+            retries=settings.max_retries if settings.retry_failed_api_calls else 0,
+            delay=float(settings.retry_delay_seconds),
+        )
+        self._notice = notice
+        self._masker = Masker.from_environment(env)
+        self._runs: dict[str, _Live] = {}
+        self._current: str | None = None
+        self._metrics: list[Metric] = []
+        self._unsaved: set[str] = set()
+        self._stopped = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        if settings.detailed_logging:
+            logger.setLevel(logging.DEBUG)
+
+    # Test runs
+
+    async def create_test_run(self, test_run_data: Mapping[str, Any] | None = None) -> TestRun:
+        """Begin a test run and show it on the platform.
+
+        Args:
+            test_run_data: ``name``, ``build_id``, ``commit_sha``, ``branch``, ``pr_number``, ``system_info``; what is
+                absent comes from the build, and further keys are kept as ``metadata``.
+
+        Returns:
+            The run; ``run["id"]`` names it in every other call.
+
+        Raises:
+            ConfigError: A value is of the wrong kind.
+        """
+        data = dict(test_run_data or {})
+        context = self.context
+        run = TestRun(
+            id=uuid7(self._clock()),
+            name=str(data.get("name") or self.settings.comment_title),
+            build_id=text_of(data, "build_id") or context.build_id,
+            commit_sha=sha_of(data.get("commit_sha")) or context.status_sha,
+            branch=text_of(data, "branch") or context.branch,
+            pr_number=number_of(data.get("pr_number")) or context.pr_number,
+            created_at=time_of(data.get("start_time") or data.get("created_at")) or self._clock(),
+            system_info=mapping_of(data, "system_info"),
+            metadata={**{k: v for k, v in data.items() if k not in _RUN_FIELDS}, **mapping_of(data, "metadata")},
+        )
+        self._runs[run.id] = live = _Live(run)
+        self._current = run.id
+        self._unsaved.add(run.id)
+        if self.settings.enable_status_updates and not self.settings.update_on_completion_only:
+            await self._push(live)
+        return live.run
+
+    async def update_test_run(self, test_run_id: str, update_data: Mapping[str, Any]) -> Receipt:
+        """Say how a test run goes.
+
+        Updates closer than ``update_interval`` are coalesced: the last one is sent when the interval is over (receipt
+        state ``coalesced``). Completion is sent at once.
+
+        Args:
+            test_run_id: From :meth:`create_test_run`.
+            update_data: ``status``, ``summary`` (``total_tasks``, ``task_statuses``, ``duration`` in seconds),
+                ``end_time`` (ISO string or datetime); further keys join the metadata.
+        """
+        live = self._runs.get(test_run_id)
+        if live is None:
+            return Receipt(False, "", None, f"test run {test_run_id!r} was not created by this client", "run", "failed")
+        data = dict(update_data)
+        status = str(data.get("status") or live.run.status)
+        final = status in _FINAL or data.get("end_time") is not None
+        summary = {**live.run.summary, **mapping_of(data, "summary")}
+        live.run = replace(
+            live.run,
+            status=status,
+            summary=summary,
+            system_info={**live.run.system_info, **mapping_of(data, "system_info")},
+            metadata={
+                **live.run.metadata,
+                **{k: v for k, v in data.items() if k not in _RUN_FIELDS and k not in ("end_time", "completed_at")},
+            },
+            completed_at=(time_of(data.get("end_time") or data.get("completed_at")) or self._clock())
+            if final
+            else None,
+            state=_state_of(status, summary, final=final),
+        )
+        self._unsaved.add(test_run_id)
+        if not self.settings.enable_status_updates:
+            receipt = skipped("run", "enable_status_updates = false")
+        elif final:
+            receipt = await self._push(live)
+        elif self.settings.update_on_completion_only:
+            receipt = skipped("run", "update_on_completion_only = true")
+        else:
+            wait = live.sent_at + self.settings.update_interval - self._monotonic()
+            if wait <= 0:
+                receipt = await self._push(live)
+            else:
+                self._push_later(live, wait)
+                reason = f"sent with the next update, in {wait:.0f} s at the latest (update_interval)"
+                receipt = Receipt(True, "", None, reason, "run", "coalesced")
+        if final:
+            await self._save_history()
+        return receipt
+
+    def _push_later(self, live: _Live, wait: float) -> None:
+        if live.flush is not None:
+            return
+
+        def due() -> None:
+            live.flush = None
+            task = asyncio.get_running_loop().create_task(self._push(live))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        live.flush = asyncio.get_running_loop().call_later(wait, due)
+
+    async def _push(self, live: _Live) -> Receipt:
+        """Show the run as it is now: as a test run, else as a commit status, else in the log."""
+        if live.flush is not None:
+            live.flush.cancel()
+            live.flush = None
+        live.sent_at = self._monotonic()
+        adapter, host, run = self._adapter, self._host, live.run
+        text = _progress_text(run, self.settings.status_update_format)
+        run = replace(run, title=run.title or text.partition("\n")[0], text=text)
+        rungs = []
+        if self.settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
+
+            def send() -> str | None:
+                if run.remote_id is None:
+                    remote = adapter.create_test_run(run)
+                else:
+                    remote = adapter.update_test_run(run.remote_id, run)
+                live.run = replace(live.run, remote_id=remote.id, url=remote.url)
+                return remote.url
+
+            rungs.append(Rung("run", send))
+        sha = run.commit_sha or self.context.status_sha
+        if isinstance(host, SupportsStatus) and sha:
+            state = StatusState(str(run.state)) if run.state is not RunState.NO_RESULTS else StatusState.ERROR
+            status = CommitStatus(
+                sha, state, run.name, text.partition("\n")[0][:140], run.url or self.context.build_url
+            )
+            rungs.append(Rung("status", lambda: host.set_status(status)))
+        rungs.append(log_rung(lambda: text, self._log))
+        return await self._courier().send("run", rungs)
+
+    # Artifacts
+
+    async def upload_artifact(
+        self,
+        test_run_id: str,
+        artifact_path: str | os.PathLike[str],
+        artifact_name: str | None = None,
+        *,
+        category: str | None = None,
+    ) -> Receipt:
+        """Keep a file beyond the build; a folder's regular files are kept one by one.
+
+        Args:
+            test_run_id: The run that the file belongs to.
+            artifact_path: File or folder; links are refused.
+            artifact_name: For people and for :meth:`download_artifact`, by default the file's name.
+            category: One of ``artifact_categories``; by default it follows from the suffix.
+        """
+        settings = self.settings
+        channel = "artifacts"
+        if not settings.enable_artifacts:
+            return skipped(channel, "enable_artifacts = false")
+        path = self._workspace / artifact_path
+        chosen = category or category_of(path)
+        if category is not None and category not in settings.artifact_categories:
+            raise ConfigError(
+                f"category {category!r} is not one of artifact_categories",
+                hint=f"allowed: {', '.join(settings.artifact_categories)}",
+            )
+        if chosen not in settings.artifact_categories:
+            return skipped(channel, f"artifact_categories leaves out {chosen}")
+        try:
+            paths = await self._worker.run(lambda: collect(path))
+        except CIBridgeError as error:
+            return Receipt(False, "", None, str(error), channel, "failed")
+        receipt = Receipt(False, "", None, "nothing to upload", channel, "failed")
+        for file in paths:
+            name = artifact_name or file.name
+            if len(paths) > 1 or file != path:
+                name = (
+                    f"{name}/{file.relative_to(path).as_posix()}"
+                    if artifact_name
+                    else file.relative_to(path).as_posix()
+                )
+            receipt = await self._upload(test_run_id, file, name, chosen)
+            if not receipt:
+                break
+        return receipt
+
+    async def _upload(self, run_id: str, path: Path, name: str, category: str) -> Receipt:
+        from ci_bridge.reporting import staged_receipt, upload
+
+        artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
+        if not isinstance(self._adapter, SupportsUpload):
+            return staged_receipt("artifacts", str(path))
+        receipt = await upload(self._workplace(), path, artifact, channel="artifacts")
+        if receipt and run_id in self._runs:
+            self._runs[run_id].artifacts.append(replace(artifact, url=receipt.url))
+        return receipt
+
+    async def list_artifacts(
+        self, test_run_id: str | None = None, *, name: str | None = None, category: str | None = None
+    ) -> list[Artifact]:
+        """Kept files, newest first.
+
+        Raises:
+            PlatformError: The store does not answer.
+        """
+        adapter = self._adapter
+        if not isinstance(adapter, SupportsDownload):
+            return []
+        query = ArtifactQuery(test_run_id, name, category)
+        return list(await self._worker.run(lambda: adapter.list_artifacts(query)))
+
+    async def download_artifact(
+        self, test_run_id: str | None, artifact_name: str, output_path: str | os.PathLike[str]
+    ) -> Receipt:
+        """Fetch the newest kept file of this name; what was compressed on the way in is unpacked.
+
+        Args:
+            test_run_id: The run it belongs to, None for any.
+            artifact_name: As given to :meth:`upload_artifact`.
+            output_path: Written as a whole or not at all.
+        """
+        from ci_bridge.reporting import staging_area
+
+        adapter = self._adapter
+        if not isinstance(adapter, SupportsDownload):
+            return Receipt(False, "", None, "this platform's files cannot be fetched", "artifacts", "unsupported")
+        target = self._workspace / output_path
+
+        def send() -> str | None:
+            found = adapter.list_artifacts(ArtifactQuery(test_run_id, artifact_name))
+            if not found:
+                raise NotFoundError(
+                    f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
+                )
+            with staging_area(self._directory) as area:
+                adapter.download_artifact(found[0], area / "file")
+                unpack(area / "file", target, compressed=found[0].compressed)
+            return str(target)
+
+        return await self._courier().send("artifacts", [Rung("artifact", send)])
+
+    # Pull requests, statuses, summaries
+
+    async def add_pr_comment(self, pr_number: str | int, comment: str, *, key: str = "comment") -> Receipt:
+        """Comment on a pull request; the next call with the same key updates that comment.
+
+        Args:
+            pr_number: The number that URLs use.
+            comment: Markdown; a line that a code host would execute (``/merge``) is refused.
+            key: Tells our comments from each other; never that of the report.
+        """
+        from ci_bridge.report.escape import marker, refuse_commands
+
+        if not self.settings.enable_pr_comments:
+            return skipped("comment", "enable_pr_comments = false")
+        number = number_of(pr_number)
+        if not number:
+            raise ConfigError("pr_number is empty", hint="give the number that the pull request's URL ends in")
+        refuse_commands(comment)
+        full_key = f"api:{key}" if self.settings.pr_update_existing_comments else f"api:{key}:{uuid7(self._clock())}"
+        body = f"{marker(full_key)}\n{self._masker.clean(comment).replace('<!--', '<!- -')}"
+        host, adapter = self._host, self._adapter
+        rungs = []
+        if isinstance(host, SupportsComments):
+
+            def send() -> str | None:
+                text = body if len(body) <= host.max_comment_size else body[: host.max_comment_size - 20] + "\n\n[cut]"
+                stored = upsert_comment(host, number, text, full_key)
+                return stored.url if stored else None
+
+            rungs.append(Rung("comment", send))
+        if isinstance(adapter, SupportsSummary):
+            rungs.append(Rung("summary", lambda: adapter.write_summary(comment)))
+        rungs.append(log_rung(lambda: comment, self._log))
+        return await self._courier().send("comment", rungs)
+
+    async def set_status(
+        self, commit_sha: str, state: str, context: str, description: str = "", target_url: str | None = None
+    ) -> Receipt:
+        """Set a status on a commit; it replaces the one with the same context.
+
+        Args:
+            commit_sha: 6 to 64 hexadecimal digits.
+            state: ``pending``, ``success``, ``failure`` or ``error``.
+            context: Name of the status.
+            description: One line; cut at 140 characters.
+            target_url: Where a click leads.
+
+        Raises:
+            ConfigError: The commit or the state is none.
+        """
+        sha = sha_of(commit_sha)
+        if not sha:
+            raise ConfigError("commit_sha is empty", hint="give the commit's hexadecimal id")
+        try:
+            wanted = StatusState(state)
+        except ValueError:
+            allowed = ", ".join(StatusState)
+            raise ConfigError(f"state {state!r} is not a commit status", hint=f"allowed: {allowed}") from None
+        text = " ".join(self._masker.clean(description).split())[:140]
+        status = CommitStatus(sha, wanted, context, text, target_url)
+        host = self._host
+        rungs = []
+        if isinstance(host, SupportsStatus):
+            rungs.append(Rung("status", lambda: host.set_status(status)))
+        rungs.append(log_rung(lambda: f"{context}: {state} - {text}", self._log))
+        return await self._courier().send("status", rungs)
+
+    async def write_summary(self, markdown: str) -> Receipt:
+        """Show Markdown on the build's own page."""
+        adapter = self._adapter
+        text = self._masker.clean(markdown)
+        rungs = []
+        if isinstance(adapter, SupportsSummary):
+            rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
+        rungs.append(log_rung(lambda: text, self._log))
+        return await self._courier().send("summary", rungs)
+
+    # The main job
+
+    async def report(
+        self,
+        results: Sequence[str] = (),
+        *,
+        test_run_id: str | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> ReportOutcome:
+        """Read result files, judge them, write the reports, deliver them, remember.
+
+        Args:
+            results: Globs, files or folders; by default the option ``results``.
+            test_run_id: A run of :meth:`create_test_run` that these results complete, by default a new one.
+            on_progress: Called from the worker thread with bytes read and bytes in all.
+
+        Raises:
+            ConfigError: Nothing was sent.
+        """
+        from ci_bridge.reporting import run_report
+
+        live = self._runs.get(test_run_id or "")
+        if live is None:
+            context = self.context
+            run = TestRun(
+                id=test_run_id or await self._worker.run(lambda: self._mark().begin(self._clock())),
+                name=self.settings.comment_title,
+                build_id=context.build_id,
+                commit_sha=context.status_sha,
+                branch=context.branch,
+                pr_number=context.pr_number,
+                created_at=self._clock(),
+            )
+            live = self._runs[run.id] = _Live(run)
+        self._current = live.run.id
+        outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
+        live.run = outcome.report.run
+        self._unsaved.discard(live.run.id)
+        await self._worker.run(lambda: self._mark().finish(live.run.id))
+        await self._save_history()
+        return outcome
+
+    # History and metrics
+
+    async def get_test_history(self, limit: int = 10, branch: str | None = None) -> list[dict[str, Any]]:
+        """The newest test runs, newest first.
+
+        Returns:
+            Rows with ``id created_at completed_at status build_id commit_sha branch total_tasks completed_tasks
+            failed_tasks duration metadata``; times are ISO 8601 in UTC, durations seconds.
+        """
+        await self._save_history()
+        return await self._read_history(lambda history: history.runs(limit=limit, branch=branch))
+
+    async def record_performance_metric(
+        self,
+        test_run_id: str,
+        task_id: str | None = None,
+        metric_name: str = "",
+        metric_value: float = 0.0,
+        unit: str = "",
+    ) -> Receipt:
+        """Remember a number.
+
+        Args:
+            test_run_id: The run it belongs to.
+            task_id: What was measured within the run.
+            metric_name: Not empty.
+            metric_value: Finite.
+            unit: For people, ``seconds`` for instance.
+
+        Raises:
+            ConfigError: The name is empty or the value is not a finite number.
+        """
+        if not metric_name:
+            raise ConfigError("metric_name is empty")
+        metric = Metric(metric_name, finite_of(metric_value), unit, test_run_id, task_id, self._clock())
+        adapter = self._adapter
+        receipt = Receipt(True, "history", None, "", "metric")
+        if not self.settings.enable_history_tracking:
+            receipt = skipped("metric", "enable_history_tracking = false")
+        else:
+            self._metrics.append(metric)
+            if len(self._metrics) >= _METRICS_KEPT_BACK:
+                await self._save_history()
+        if isinstance(adapter, SupportsMetrics):
+            shown = await self._courier().send("metric", [Rung("metric", lambda: adapter.record_metric(metric))])
+            receipt = receipt or shown
+        return receipt
+
+    async def get_performance_metrics(
+        self,
+        test_run_id: str | None = None,
+        metric_name: str | None = None,
+        *,
+        task_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Recorded numbers, newest first, as ``id run_id task_id metric_name metric_value unit recorded_at``."""
+        await self._save_history()
+        return await self._read_history(
+            lambda history: history.metrics(run_id=test_run_id, metric_name=metric_name, task_id=task_id, limit=limit)
+        )
+
+    async def analyze_performance_trends(
+        self, metric_name: str, grouping: str = "branch", timeframe: str = "1w", limit: int = 10
+    ) -> dict[str, Any]:
+        """Statistics of a metric over time and where it changed.
+
+        Args:
+            metric_name: As recorded.
+            grouping: ``branch``, ``commit``, ``task_type``, ``test`` or ``platform``.
+            timeframe: ``1d``, ``1w``, ``1m``, ``all`` or any ``<n>[hdwm]``.
+            limit: Most groups to answer, most recent first.
+
+        Returns:
+            ``metric_name unit grouping timeframe overall groups change_points``, and a ``message`` where there is no
+            data.
+
+        Raises:
+            ConfigError: The grouping or the timeframe is none.
+        """
+        from ci_bridge.analysis import analyze_trend
+
+        await self._save_history()
+        now = self._clock()
+        points = await self._read_history(lambda history: history.metric_points(metric_name))
+        try:
+            return analyze_trend(
+                points, metric_name=metric_name, grouping=grouping, timeframe=timeframe, limit=limit, now=now
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    async def get_tests(self, pattern: str | None = None, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Tests with their record in the history, the most troublesome first.
+
+        Args:
+            pattern: Part of the name; None for all.
+            limit: Most rows.
+        """
+        await self._save_history()
+        return await self._read_history(lambda history: history.tests(pattern or "", limit=limit))
+
+    async def check_history(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """Whether a history file is sound: ``path``, ``sound``, and its counts or what is wrong with it."""
+        from ci_bridge.history import History
+
+        target = self._workspace / path if path else self._workplace().history_path
+        found = await self._worker.run(lambda: History.check(target))
+        return {
+            "path": str(found.path),
+            "sound": found.sound,
+            "size_bytes": found.size,
+            "problems": list(found.problems),
+        }
+
+    async def prune_history(self, days: int | None = None, *, force: bool = False) -> int:
+        """Drop runs older than ``days`` (by default ``history_retention_days``).
+
+        Returns:
+            The number of runs dropped.
+
+        Raises:
+            HistoryError: It would drop more than half of them, and ``force`` is not set.
+        """
+        from ci_bridge.history import History
+
+        place = self._workplace()
+        await self._save_history()
+
+        def prune() -> int:
+            with History.writing(place.history_path) as history:
+                return history.prune(days or self.settings.history_retention_days, now=self._clock(), force=force)
+
+        return await self._worker.run(prune)
+
+    async def _save_history(self) -> None:
+        """Remember the runs and numbers that are not in the history yet; what fails is kept for the next time."""
+        if not self.settings.enable_history_tracking or not (self._unsaved or self._metrics):
+            return
+        from ci_bridge.history import History
+        from ci_bridge.reporting import record_of
+
+        place = self._workplace()
+        runs = [self._runs[run_id].run for run_id in self._unsaved]
+        metrics = list(self._metrics)
+
+        def save() -> None:
+            with History.writing(place.history_path) as history:
+                for run in runs:
+                    history.record(record_of(place, run), ())
+                history.record_metric(*metrics)
+
+        try:
+            await self._worker.run(save)
+        except CIBridgeError as error:
+            logger.warning("history not saved: %s", error)
+            return
+        self._unsaved.difference_update(run.id for run in runs)
+        del self._metrics[: len(metrics)]
+
+    async def _read_history(self, query: Callable[[History], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Ask the history on the worker thread; no rows where there is none yet."""
+        from ci_bridge.history import History
+
+        path = self._workplace().history_path
+
+        def read() -> list[dict[str, Any]]:
+            with History.read(path) as history:
+                return query(history)
+
+        return await self._worker.run(read)
+
+    async def current_run_id(self) -> str:
+        """The id of this build's test run, for a process that did not create it: a report, a number, a file.
+
+        It lies in ``artifact_dir``; one is made where the build has none yet.
+        """
+        return await self._worker.run(lambda: self._mark().join(self._clock()))
+
+    def _mark(self) -> RunMark:
+        context = self.context
+        build = "/".join(filter(None, (context.build_id, context.attempt, context.job_id, context.job_name)))
+        return RunMark(self._directory / "current-run.json", build, self.settings.shard or "")
+
+    # State
+
+    def get_ci_status(self) -> dict[str, Any]:
+        """Where we run and how the current test run stands; answers at once."""
+        context = self.context
+        live = self._runs.get(self._current or "")
+        run = live.run if live else None
+        return {
+            "ci_system": self.platform.name,
+            "repository": context.repository,
+            "branch": context.branch,
+            "commit_sha": context.commit_sha,
+            "build_id": context.build_id,
+            "pr_number": context.pr_number,
+            "test_run_id": run.id if run else None,
+            "test_run_status": run.status if run else None,
+            "summary": {
+                "total_tasks": run.summary.get("total_tasks", 0) if run else 0,
+                "task_statuses": dict(run.summary.get("task_statuses", {})) if run else {},
+                "duration": run.summary.get("duration", 0.0) if run else 0.0,
+            },
+            "artifacts": [artifact.name for artifact in live.artifacts] if live else [],
+        }
+
+    def stop(self) -> None:
+        """Make a running report end at its next step."""
+        self._stopped = True
+
+    async def aclose(self) -> None:
+        """Send what was coalesced, save what is not yet remembered, close the adapters."""
+        try:
+            if not self._stopped:
+                for live in self._runs.values():
+                    if live.flush is not None:
+                        await self._push(live)
+                if self._tasks:
+                    await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._save_history()
+            else:
+                await self._worker.drain(STOP_SECONDS)
+        finally:
+            for live in self._runs.values():
+                if live.flush is not None:
+                    live.flush.cancel()
+            self._adapter.close()
+            if self._host is not self._adapter:
+                self._host.close()
+            self._worker.close()
+
+    def _courier(self) -> Courier:
+        deadline = Deadline(float(self.settings.deadline_seconds), self._monotonic)
+        return Courier(self._worker, self._policy, deadline, self._notice)
+
+    def _workplace(self) -> Workplace:
+        from ci_bridge.reporting import Workplace
+
+        return Workplace(
+            settings=self.settings,
+            context=self.context,
+            adapter=self._adapter,
+            host=self._host,
+            courier=self._courier(),
+            masker=self._masker,
+            workspace=self._workspace,
+            directory=self._directory,
+            log=self._log,
+            clock=self._clock,
+            stopped=lambda: self._stopped,
+        )
+
+
+def _state_of(status: str, summary: Mapping[str, Any], *, final: bool) -> RunState:
+    """The state that a run's status and counts amount to."""
+    if not final:
+        return RunState.PENDING
+    if status == "failed" or status == "failure":
+        return RunState.FAILURE
+    counts = outcome_counts(summary)
+    if status not in ("completed", "success") or counts["error"]:
+        return RunState.ERROR
+    return RunState.FAILURE if counts["failed"] else RunState.SUCCESS
+
+
+def _progress_text(run: TestRun, form: str) -> str:
+    """What a status update says: a first line for ``minimal``, with counts for ``basic``, and more for ``detailed``."""
+    counts = outcome_counts(run.summary)
+    total = run.summary.get("total_tasks", sum(counts.values()))
+    done = sum(counts.values())
+    lines = [f"{run.name}: {run.status}"]
+    if form != "minimal" and done:
+        parts = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+        lines[0] += f" - {done} of {total}: {', '.join(parts)}"
+    if form == "detailed":
+        if run.summary.get("duration") is not None:
+            lines.append(f"Duration: {float(run.summary['duration']):.1f} s")
+        lines += [f"{key}: {value}" for key, value in run.system_info.items()]
+    return "\n".join(lines)

@@ -1,0 +1,163 @@
+"""How a delivery reaches its channel: one retry, one time budget and one receipt each, and what to fall back to.
+
+Nothing here raises because a channel failed: a dead API costs its own receipt, never the ones after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ci_bridge.errors import (
+    AuthenticationError,
+    CIBridgeError,
+    ConfigError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from ci_bridge.models import Comment, Receipt
+from ci_bridge.protocols import SupportsComments
+from ci_bridge.report.escape import escape_log, marker
+from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
+from ci_bridge.worker import Worker
+
+logger = logging.getLogger("ci_bridge")
+
+SUPERSEDED = "_Superseded by a newer comment below._"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to deliver.
+
+    Attributes:
+        via: Its name in the receipt.
+        send: Called on the worker thread; answers where the result can be seen. None if the adapter cannot.
+        missing: Why ``send`` is None.
+    """
+
+    via: str
+    send: Callable[[], str | None] | None
+    missing: str = ""
+
+
+@dataclass(slots=True)
+class Courier:
+    """Sends things and writes receipts.
+
+    Attributes:
+        worker: The thread that all sending happens on.
+        policy: How to try again.
+        deadline: The budget of the whole job.
+        notice: Said in every receipt; why the named platform is not the one that delivers, for instance.
+        warnings: Each missing permission once, for people.
+    """
+
+    worker: Worker
+    policy: RetryPolicy
+    deadline: Deadline
+    notice: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    async def send(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
+        """Try the rungs in order and answer what became of it.
+
+        Raises:
+            ConfigError: A wrong configuration never degrades.
+        """
+        reasons: list[str] = []
+        supported = False
+        for rung in rungs:
+            if rung.send is None:
+                reasons.append(f"{rung.via}: {rung.missing or 'not supported here'}")
+                continue
+            supported = True
+            if self.deadline.remaining <= 0:
+                reasons.append(
+                    f"{rung.via}: the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"
+                )
+                break
+            try:
+                url = await self._call(rung.send)
+            except ConfigError:
+                raise
+            except CIBridgeError as error:
+                reasons.append(f"{rung.via}: {error}")
+                self._warn(channel, error)
+            except Exception as error:
+                logger.debug("channel %s", channel, exc_info=True)
+                reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
+            else:
+                degraded = bool(reasons or self.notice)
+                reason = "; ".join([*reasons, *([self.notice] if self.notice else [])])
+                return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
+        state = "failed" if supported else "unsupported"
+        return Receipt(False, "", None, "; ".join(reasons), channel, state)
+
+    async def _call(self, send: Callable[[], str | None]) -> str | None:
+        async def once() -> str | None:
+            return await self.worker.run(send, timeout=min(CALL_SECONDS, max(0.05, self.deadline.remaining)))
+
+        return await retrying(once, self.policy, self.deadline)
+
+    def _warn(self, channel: str, error: CIBridgeError) -> None:
+        if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
+            text = escape_log(f"{channel}: {error}")
+            if text not in self.warnings:
+                self.warnings.append(text)
+                logger.warning("%s", text)
+
+
+def skipped(channel: str, reason: str) -> Receipt:
+    """The receipt of a delivery that was not wanted."""
+    return Receipt(False, "", None, reason, channel, "skipped")
+
+
+def upsert_comment(
+    host: SupportsComments, pr_number: str, body: str, key: str, *, create: bool = True, recreate: bool = False
+) -> Comment | None:
+    """Bring the pull request to hold exactly one comment of ours with this key; safe to repeat.
+
+    A comment is ours if its author is us *and* its first line is our marker; among several the oldest wins. It is
+    looked for anew on every call, so a retry after a lost answer finds what the lost call stored.
+
+    Args:
+        host: The code host's adapter.
+        pr_number: The pull request.
+        body: Whole text; its first line is the marker of ``key``.
+        key: Tells our comments from each other.
+        create: False leaves a pull request alone that has no comment of ours.
+        recreate: Write a new comment, which notifies; the old one gives up its marker and says so.
+
+    Returns:
+        The comment, or None if there was none and none was to be created.
+    """
+    own = find_comment(host, pr_number, key)
+    if own is not None and own.body == body:
+        return own
+    if own is not None and not recreate:
+        return host.update_comment(pr_number, own.id, body)
+    if own is not None:
+        host.update_comment(pr_number, own.id, SUPERSEDED)
+    return host.create_comment(pr_number, body) if create else None
+
+
+def find_comment(host: SupportsComments, pr_number: str, key: str) -> Comment | None:
+    """Our oldest comment with this key, None if there is none."""
+    author = host.whoami()
+    first_line = marker(key)
+    for comment in host.list_comments(pr_number):
+        if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line:
+            return comment
+    return None
+
+
+def log_rung(text: Callable[[], str], log: Callable[[str], None]) -> Rung:
+    """The last rung of a ladder: say it in the log, every line escaped."""
+
+    def send() -> None:
+        for line in text().splitlines():
+            log(escape_log(line))
+
+    return Rung("log", send)

@@ -1,0 +1,1 @@
+"""Where ci-bridge plugs into test tools."""

@@ -1,0 +1,62 @@
+"""The id of a build's test run, written to the staging folder so that several processes of one job share it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ci_bridge.arguments import uuid7
+from ci_bridge.atomic import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """A small file with the current run's id.
+
+    Attributes:
+        path: The file.
+        build: What tells this job's execution from every other; empty on a laptop.
+        shard: Key of the parallel job.
+    """
+
+    path: Path
+    build: str
+    shard: str
+
+    def begin(self, now: datetime) -> str:
+        """The id for a report: that of the run which numbers and files were already recorded for, else a new one."""
+        facts = self._read()
+        if facts and not facts["completed"]:
+            return str(facts["id"])
+        return self._write(uuid7(now), completed=False)
+
+    def join(self, now: datetime) -> str:
+        """The id for a number or a file: that of this build's newest run, else a new one."""
+        facts = self._read()
+        return str(facts["id"]) if facts else self._write(uuid7(now), completed=False)
+
+    def finish(self, run_id: str) -> None:
+        """The report is made: the next one is another run."""
+        self._write(run_id, completed=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            facts = json.loads(self.path.read_text(encoding="utf-8")) if not self.path.is_symlink() else None
+        except (OSError, ValueError):
+            return None
+        if not isinstance(facts, dict) or not isinstance(facts.get("id"), str) or len(facts["id"]) > 100:
+            return None
+        ours = facts.get("build") == self.build and facts.get("shard") == self.shard
+        return {"id": facts["id"], "completed": facts.get("completed") is not False} if ours else None
+
+    def _write(self, run_id: str, *, completed: bool) -> str:
+        facts = {"id": run_id, "build": self.build, "shard": self.shard, "completed": completed}
+        # Where nothing can be written, each process is a run of its own; the report says that the folder is unwritable.
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, json.dumps(facts) + "\n")
+        return run_id

@@ -1,0 +1,186 @@
+"""FakeAdapter: every role in memory, with failures on demand."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ci_bridge.errors import CIBridgeError, NotFoundError
+from ci_bridge.models import (
+    Annotation,
+    Artifact,
+    ArtifactQuery,
+    BuildContext,
+    Comment,
+    CommitStatus,
+    Metric,
+    RemoteRun,
+    TestRun,
+)
+from ci_bridge.protocols import (
+    SupportsAnnotations,
+    SupportsComments,
+    SupportsDownload,
+    SupportsMetrics,
+    SupportsOutputs,
+    SupportsStatus,
+    SupportsSummary,
+    SupportsTestRuns,
+    SupportsUpload,
+)
+
+
+@dataclass
+class Failure:
+    """Raise ``error`` on the next ``times`` calls of a method; ``after`` commits the call before failing."""
+
+    error: Exception
+    times: int = 1_000_000
+    after: bool = False
+
+
+@dataclass
+class FakeAdapter(
+    SupportsTestRuns,
+    SupportsAnnotations,
+    SupportsStatus,
+    SupportsComments,
+    SupportsSummary,
+    SupportsOutputs,
+    SupportsUpload,
+    SupportsDownload,
+    SupportsMetrics,
+):
+    """What was delivered can be read back from its attributes."""
+
+    context: BuildContext = field(default_factory=lambda: BuildContext("fake"))
+    author: str = "ci-bridge[bot]"
+    max_annotations: int = 50
+    max_comment_size: int = 65_536
+    max_summary_size: int = 1 << 20
+    failures: dict[str, Failure] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+    runs: dict[str, TestRun] = field(default_factory=dict)
+    annotations: list[Annotation] = field(default_factory=list)
+    statuses: dict[tuple[str, str], CommitStatus] = field(default_factory=dict)
+    comments: dict[str, list[Comment]] = field(default_factory=lambda: defaultdict(list))
+    summaries: list[str] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    masks: list[str] = field(default_factory=list)
+    artifacts: list[tuple[Artifact, bytes]] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    closed: bool = False
+
+    def _call(self, name: str, commit: Callable[[], object]) -> None:
+        self.calls[name] += 1
+        failure = self.failures.get(name)
+        if failure is None or failure.times <= 0:
+            commit()
+            return
+        failure.times -= 1
+        if failure.after:
+            commit()
+        raise failure.error
+
+    def close(self) -> None:
+        self.closed = True
+
+    def create_test_run(self, run: TestRun) -> RemoteRun:
+        self._call("create_test_run", lambda: self.runs.__setitem__(run.id, run))
+        return RemoteRun(run.id, f"https://ci.example/runs/{run.id}")
+
+    def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun:
+        if remote_id not in self.runs:
+            raise NotFoundError(f"no run {remote_id}")
+        self._call("update_test_run", lambda: self.runs.__setitem__(remote_id, run))
+        return RemoteRun(remote_id, f"https://ci.example/runs/{remote_id}")
+
+    def annotate(self, annotations: Sequence[Annotation]) -> str | None:
+        self._call("annotate", lambda: self.annotations.extend(annotations))
+        return None
+
+    def set_status(self, status: CommitStatus) -> str | None:
+        self._call("set_status", lambda: self.statuses.__setitem__((status.sha, status.context), status))
+        return None
+
+    def whoami(self) -> str:
+        self._call("whoami", lambda: None)
+        return self.author
+
+    def list_comments(self, pr_number: str) -> Iterable[Comment]:
+        self._call("list_comments", lambda: None)
+        return list(self.comments[pr_number])
+
+    def create_comment(self, pr_number: str, body: str) -> Comment:
+        number = sum(len(comments) for comments in self.comments.values()) + 1
+        comment = Comment(str(number), self.author, body, f"https://ci.example/comments/{number}")
+        self._call("create_comment", lambda: self.comments[pr_number].append(comment))
+        return comment
+
+    def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment:
+        comments = self.comments[pr_number]
+        position = next((i for i, comment in enumerate(comments) if comment.id == comment_id), None)
+        if position is None:
+            raise NotFoundError(f"no comment {comment_id}")
+        updated = replace(comments[position], body=body)
+        self._call("update_comment", lambda: comments.__setitem__(position, updated))
+        return updated
+
+    def write_summary(self, markdown: str) -> str | None:
+        self._call("write_summary", lambda: self.summaries.append(markdown))
+        return None
+
+    def set_outputs(self, outputs: Mapping[str, str]) -> str | None:
+        self._call("set_outputs", lambda: self.outputs.update(outputs))
+        return None
+
+    def add_mask(self, secret: str) -> None:
+        self._call("add_mask", lambda: self.masks.append(secret))
+
+    def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
+        data = path.read_bytes()
+        now = datetime.now(UTC)
+        stored = replace(
+            artifact,
+            id=str(len(self.artifacts) + 1),
+            size=len(data),
+            digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+            created_at=now,
+            expires_at=now + timedelta(days=retention_days),
+            url=f"https://ci.example/artifacts/{len(self.artifacts) + 1}",
+        )
+        self._call("upload_artifact", lambda: self.artifacts.append((stored, data)))
+        return stored
+
+    def list_artifacts(self, query: ArtifactQuery) -> Sequence[Artifact]:
+        self._call("list_artifacts", lambda: None)
+        return [
+            artifact
+            for artifact, _ in reversed(self.artifacts)
+            if query.run_id in (None, artifact.run_id)
+            and query.name in (None, artifact.name)
+            and query.category in (None, artifact.category)
+        ]
+
+    def download_artifact(self, artifact: Artifact, to: Path) -> None:
+        data = next((data for stored, data in self.artifacts if stored.id == artifact.id), None)
+        if data is None:
+            raise NotFoundError(f"no artifact {artifact.id}")
+        self._call("download_artifact", lambda: to.write_bytes(data))
+
+    def record_metric(self, metric: Metric) -> None:
+        self._call("record_metric", lambda: self.metrics.append(metric))
+
+    def fail(self, method: str, error: CIBridgeError, *, times: int = 1_000_000, after: bool = False) -> None:
+        """Let a method fail from now on."""
+        self.failures[method] = Failure(error, times, after)
+
+    def content(self, name: str) -> bytes:
+        """The bytes of the newest artifact of this name, unpacked."""
+        artifact, data = next((a, d) for a, d in reversed(self.artifacts) if a.name == name)
+        return gzip.decompress(data) if artifact.compressed else data

@@ -1,0 +1,83 @@
+"""What is tried again, how long it waits, and when it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ci_bridge.errors import AuthenticationError, RateLimitedError, TransientError
+from ci_bridge.retry import Deadline, RetryPolicy, retrying
+from tests.fakes.clients import Clock
+
+
+def attempt(errors: list[Exception], clock: Clock, *, retries: int = 3, budget: float = 120.0) -> str:
+    async def operation() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    async def body() -> str:
+        return await retrying(operation, RetryPolicy(retries, 5.0, clock.sleep, lambda: 1.0), Deadline(budget, clock))
+
+    return asyncio.run(body())
+
+
+def test_the_delay_doubles() -> None:
+    clock = Clock()
+    assert attempt([TransientError("502"), TransientError("502"), TransientError("502")], clock) == "done"
+    assert clock.slept == [5.0, 10.0, 20.0]
+
+
+def test_jitter_keeps_a_wait_between_half_and_the_whole_delay() -> None:
+    error = TransientError("x")
+    assert RetryPolicy(3, 8.0, jitter=lambda: 0.0).wait_before(0, error) == 4.0
+    assert RetryPolicy(3, 8.0, jitter=lambda: 0.999).wait_before(0, error) == pytest.approx(8.0, abs=0.01)
+
+
+def test_a_retry_after_is_obeyed_to_the_second() -> None:
+    clock = Clock()
+    attempt([RateLimitedError("slow down", retry_after=17.0)], clock)
+    assert clock.slept == [17.0]
+
+
+def test_a_retry_after_beyond_the_budget_gives_up_at_once() -> None:
+    clock = Clock()
+    with pytest.raises(RateLimitedError):
+        attempt([RateLimitedError("slow down", retry_after=3600.0)], clock)
+    assert clock.slept == []
+
+
+def test_nothing_is_slept_past_the_budget() -> None:
+    clock = Clock()
+    with pytest.raises(TransientError):
+        attempt([TransientError("502")] * 50, clock, retries=50, budget=30.0)
+    assert sum(clock.slept) < 30.0
+
+
+def test_no_retry_when_retries_are_used_up() -> None:
+    clock = Clock()
+    with pytest.raises(TransientError):
+        attempt([TransientError("502")] * 2, clock, retries=1)
+    assert clock.slept == [5.0]
+
+
+def test_an_error_that_waiting_cannot_mend_is_not_tried_again() -> None:
+    clock = Clock()
+    with pytest.raises(AuthenticationError):
+        attempt([AuthenticationError("401")], clock)
+    assert clock.slept == []
+
+
+def test_a_cancelled_task_leaves_its_wait_at_once() -> None:
+    async def operation() -> None:
+        raise TransientError("502")
+
+    async def body() -> None:
+        task = asyncio.ensure_future(retrying(operation, RetryPolicy(3, 3600.0), Deadline(1e6)))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(asyncio.wait_for(body(), 5))
