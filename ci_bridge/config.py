@@ -131,26 +131,22 @@ class _Cascade:
 
     def add_environment(self, env: Mapping[str, str]) -> None:
         """Add the variables of ours, and tell those apart that the entry point took from inputs."""
-        inputs = {name.strip() for name in env.get(INPUTS_VARIABLE, "").split(",")}
-        entries = {
-            name.removeprefix(PREFIX): value.strip()
-            for name, value in env.items()
-            if name.startswith(PREFIX) and name not in _RESERVED and value.strip()
-        }
-
-        def origin(name: str) -> str:
-            return f"input {name.lower().replace('_', '-')}" if name.lower() in inputs else PREFIX + name.upper()
-
-        for key in sorted(entries):
-            option = option_named(key.lower()) if key == key.upper() else None
-            if option is not None:
-                self._take(option, entries[key], origin(key), text=True)
+        inputs = {name for name in env.get(INPUTS_VARIABLE, "").split(",") if name}
+        names = [option.name for option in options()]
+        for name in sorted(inputs.difference(names)):
+            self._unknown(f"input {printable(name.replace('_', '-'))}", nearest(name, names).replace("_", "-"))
+        for variable in sorted(env):
+            key, value = variable.removeprefix(PREFIX), env[variable].strip()
+            name = key.lower()
+            if not variable.startswith(PREFIX) or variable in _RESERVED or not value:
                 continue
-            near = nearest(key.lower(), (option.name for option in options()))
-            if key.lower() in inputs:
-                self._unknown(printable(origin(key)), near.replace("_", "-"))
-            else:
-                self._unknown(PREFIX + printable(key), origin(near) if near else "")
+            option = option_named(name) if key.isupper() else None
+            if option is not None:
+                origin = f"input {option.hyphenated}" if name in inputs else variable
+                self._take(option, value, origin, text=True)
+            elif name not in inputs:
+                near = nearest(name, names)
+                self._unknown(PREFIX + printable(key), PREFIX + near.upper() if near else "")
 
     def add(self, entries: Mapping[str, object], origin: Callable[[str], str], *, text: bool = False) -> None:
         """Add one source.
