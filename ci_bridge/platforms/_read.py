@@ -72,7 +72,7 @@ class Variables:
 
     def matching(self, pattern: str) -> list[Fact[str]]:
         """The variables whose whole name matches, in the order of their names."""
-        names = sorted(name for name in self._env if isinstance(name, str) and re.fullmatch(pattern, name))
+        names = sorted(name for name in self._env if re.fullmatch(pattern, name))
         return [fact for name in names if (fact := self(name))]
 
 

@@ -70,7 +70,7 @@ def read_context(env: Environment) -> BuildContext:
         job_name=var("GITHUB_JOB"),  # the key in the workflow file; the shown name and the id are not told
         pipeline_name=var("GITHUB_WORKFLOW"),
         actor=var("GITHUB_ACTOR"),
-        server_url=server,
+        server_url=var("GITHUB_SERVER_URL"),
         api_url=var("GITHUB_API_URL"),
         event=name,
         attempt=var("GITHUB_RUN_ATTEMPT"),
