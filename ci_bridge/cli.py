@@ -42,12 +42,13 @@ class OptionFlags(click.Command):
         for option in options():
             if option.secret:
                 continue  # secrets never stand in a process list
+            missing = option.name in NOT_YET and not NOT_YET[option.name].values
             flags.append(
                 click.Option(
-                    [f"--{option.name.replace('_', '-')}", f"option:{option.name}"],
+                    [f"--{option.name.replace('_', '-')}", f"option__{option.name}"],
                     metavar="|".join(option.choices) or option.type.upper(),
-                    help=option.help + (" (not available in this version)" if option.name in NOT_YET else ""),
-                    hidden=option.name in NOT_YET,
+                    help=option.help,
+                    hidden=missing,  # so that asking for it is answered by name
                 )
             )
         return [*super().get_params(ctx), *flags]
@@ -550,7 +551,7 @@ def _flags(pairs: Sequence[str], flags: Mapping[str, Any] | None = None) -> dict
         chosen[name.strip()] = value
     for name, value in (flags or {}).items():
         if value is not None:
-            chosen[name.removeprefix("option:")] = value
+            chosen[name.removeprefix("option__")] = value
     return chosen
 
 

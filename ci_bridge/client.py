@@ -534,8 +534,9 @@ class Client:
         live = self._runs.get(test_run_id or "")
         if live is None:
             context = self.context
+            run_id = test_run_id if test_run_id else await self._worker.run(lambda: self._mark().begin(self._clock()))
             run = TestRun(
-                id=test_run_id or await self._worker.run(lambda: self._mark().begin(self._clock())),
+                id=run_id,
                 name=self.settings.comment_title,
                 build_id=context.build_id,
                 commit_sha=context.status_sha,
@@ -545,6 +546,7 @@ class Client:
             )
             live = self._runs[run.id] = _Live(run)
         self._current = live.run.id
+        await self._save_history()  # numbers recorded so far are part of the report
         outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
         live.run = outcome.report.run
         self._unsaved.discard(live.run.id)

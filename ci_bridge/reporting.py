@@ -25,6 +25,7 @@ from ci_bridge.atomic import open_text_atomically
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import HistoryError
+from ci_bridge.formats.collect import Collected
 from ci_bridge.history import History, RunRecord
 from ci_bridge.masking import Masker
 from ci_bridge.models import (
@@ -32,7 +33,9 @@ from ci_bridge.models import (
     BuildContext,
     CommitStatus,
     FileState,
+    JudgedCase,
     Judgement,
+    Metric,
     Receipt,
     Report,
     Results,
@@ -80,12 +83,18 @@ DEFAULT_RESULTS = (
 )
 """Where to look when nobody said: the places that common tools write to by themselves."""
 
+
+def write_markdown(report: Report, stream: TextIO) -> None:
+    """Write the whole report as Markdown."""
+    stream.write(render_markdown(report))
+
+
 REPORT_FILES: Mapping[str, tuple[str, Callable[[Report, TextIO], None]]] = {
     "json": ("report.json", write_json),
     "junit": ("report.xml", write_junit),
     "ctrf": ("report.ctrf.json", write_ctrf),
     "html": ("report.html", write_html),
-    "markdown": ("report.md", lambda report, stream: stream.write(render_markdown(report)) and None),
+    "markdown": ("report.md", write_markdown),
 }
 """Format -> its file in ``artifact_dir`` and its writer."""
 
@@ -225,7 +234,7 @@ async def run_report(
         if on_progress:
             on_progress(done, total)
 
-    def read() -> formats.Collected:
+    def read() -> Collected:
         return formats.read_results(
             list(patterns) or list(settings.results) or list(DEFAULT_RESULTS),
             workspace=place.workspace,
@@ -239,12 +248,16 @@ async def run_report(
     with results:
         judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
         state = conclude(results, judgement, settings.fail_on)
+        metrics: Sequence[Metric] = ()
+        if settings.include_performance_metrics:
+            metrics = await courier.worker.run(lambda: _metrics(place, run.id))
         report = Report(
             run=run,
             context=place.context,
             results=results,
-            judgement=judgement,
+            judgement=_shown(judgement, settings),
             state=state,
+            metrics=metrics,
             title=settings.comment_title,
             shard=settings.shard or "",
             system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
@@ -262,7 +275,7 @@ async def run_report(
         receipts.append(await courier.worker.run(lambda: _write_files(place, report, files)))
         report = replace(report, links={name: str(path) for name, path in files.items()})
         receipts += await _deliver(place, report, files)
-        receipts.append(await _remember(place, report, warnings))
+        receipts.append(await _remember(place, report, judgement.judged, warnings))
         report = replace(report, receipts=tuple(receipts))
         return ReportOutcome(report, exit_code_of(report, settings), files, (*warnings, *courier.warnings))
 
@@ -302,6 +315,34 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
     except HistoryError as error:
         warnings.append(f"history not used: {error}")
         return analysis.judge(results, None, depth=depth, trends=False)
+
+
+def _shown(judgement: Judgement, settings: Settings) -> Judgement:
+    """The judgement as reports show it: what the ``include_`` options switch off is left out."""
+    if not settings.include_performance_metrics:
+        judgement = replace(judgement, slower=())
+    if not settings.include_failure_analysis:
+        judged = tuple(replace(item, category="", signature="") for item in judgement.judged)
+        judgement = replace(judgement, judged=judged, groups=())
+    return judgement
+
+
+def _metrics(place: Workplace, run_id: str) -> list[Metric]:
+    """The numbers recorded for this run."""
+    if not place.settings.enable_history_tracking:
+        return []
+    try:
+        with History.read(place.history_path) as history:
+            rows = history.metrics(run_id=run_id)
+    except HistoryError:
+        return []  # said already, where the run is judged
+    return [
+        Metric(
+            row["metric_name"], row["metric_value"], row["unit"], run_id, row["task_id"],
+            datetime.fromisoformat(row["recorded_at"]),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
@@ -541,7 +582,7 @@ def staging_area(directory: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-async def _remember(place: Workplace, report: Report, warnings: list[str]) -> Receipt:
+async def _remember(place: Workplace, report: Report, judged: Sequence[JudgedCase], warnings: list[str]) -> Receipt:
     settings = place.settings
     if not settings.enable_history_tracking:
         return skipped("history", "enable_history_tracking = false")
@@ -550,7 +591,7 @@ async def _remember(place: Workplace, report: Report, warnings: list[str]) -> Re
 
     def save() -> str | None:
         with History.writing(place.history_path) as history:
-            history.record(record_of(place, report.run, report), report.results.rows(), judged=report.judgement.judged)
+            history.record(record_of(place, report.run, report), report.results.rows(), judged=judged)
             history.prune(settings.history_retention_days, now=place.clock())
         warnings.extend(history.warnings)
         return str(place.history_path)

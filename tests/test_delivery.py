@@ -1,0 +1,338 @@
+"""Receipts, ladders and the report job, end to end on the fake and on the local platform."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci_bridge.errors import CIBridgeError, PermissionDeniedError, TransientError
+from ci_bridge.models import BuildContext, Receipt, RunState, Verdict
+from ci_bridge.protocols import Adapter
+from ci_bridge.reporting import ReportOutcome
+from tests.fakes.adapter import FakeAdapter
+from tests.fakes.clients import PULL_REQUEST, Clock, client_over
+
+GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/><testcase classname="c" name="b"/></testsuite>'
+RED = (
+    '<testsuite name="s"><testcase classname="c" name="a" time="1"/>'
+    '<testcase classname="c" name="b"><failure message="41 != 42">Traceback</failure></testcase></testsuite>'
+)
+FLAKY = (
+    '<testsuite name="s"><testcase classname="c" name="a"/><testcase classname="c" name="b"><failure/></testcase>'
+    '<testcase classname="c" name="b"/></testsuite>'
+)
+ERROR = '<testsuite name="s"><testcase classname="c" name="b"><error message="boom"/></testcase></testsuite>'
+
+MAIN = BuildContext("fake", commit_sha="a" * 40, branch="main", build_id="1")
+
+
+def report(
+    workspace: Path,
+    text: str | None,
+    *,
+    adapter: Adapter | None = None,
+    config: Mapping[str, Any] | None = None,
+    context: BuildContext = MAIN,
+    clock: Clock | None = None,
+    log: list[str] | None = None,
+) -> ReportOutcome:
+    """One whole report over one result file."""
+    if text is not None:
+        (workspace / "junit.xml").write_text(text)
+
+    async def body() -> ReportOutcome:
+        async with client_over(
+            adapter if adapter is not None else FakeAdapter(context=context),
+            workspace,
+            config=config,
+            context=context,
+            clock=clock,
+            log=log,
+        ) as client:
+            return await client.report(["junit.xml"])
+
+    return asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def receipt_of(outcome: ReportOutcome, channel: str) -> Receipt:
+    [receipt] = [receipt for receipt in outcome.report.receipts if receipt.channel == channel]
+    return receipt
+
+
+class TestVerdicts:
+    def test_a_second_run_knows_the_first(self, tmp_path: Path) -> None:
+        report(tmp_path, GREEN)
+        outcome = report(tmp_path, RED, context=replace(MAIN, build_id="2"))
+        [judged] = outcome.report.judgement.judged
+        assert (judged.case.name, judged.verdict) == ("b", Verdict.NEW)
+        again = report(tmp_path, RED, context=replace(MAIN, build_id="3"))
+        assert [j.verdict for j in again.report.judgement.judged] == [Verdict.KNOWN]
+        fixed = report(tmp_path, GREEN, context=replace(MAIN, build_id="4"))
+        assert len(fixed.report.judgement.fixed) == 1
+
+    def test_a_first_run_is_unjudged(self, tmp_path: Path) -> None:
+        outcome = report(tmp_path, RED)
+        assert [j.verdict for j in outcome.report.judgement.judged] == [Verdict.UNJUDGED]
+
+    def test_a_pull_request_is_compared_with_its_base_and_does_not_become_one(self, tmp_path: Path) -> None:
+        report(tmp_path, GREEN)
+        pull = replace(PULL_REQUEST, branch="main", is_fork=True)
+        for build in ("7", "8"):
+            outcome = report(tmp_path, RED, context=replace(pull, build_id=build))
+            assert [j.verdict for j in outcome.report.judgement.judged] == [Verdict.NEW]
+        after = report(tmp_path, RED, context=replace(MAIN, build_id="9"))
+        assert [j.verdict for j in after.report.judgement.judged] == [Verdict.NEW]
+
+    def test_shards_are_compared_with_themselves(self, tmp_path: Path) -> None:
+        report(tmp_path, RED, config={"shard": "windows"})
+        report(tmp_path, GREEN, config={"shard": "ubuntu"}, context=replace(MAIN, build_id="2"))
+        outcome = report(tmp_path, RED, config={"shard": "ubuntu"}, context=replace(MAIN, build_id="3"))
+        assert [j.verdict for j in outcome.report.judgement.judged] == [Verdict.NEW]
+
+    def test_without_a_branch_runs_are_compared_too(self, tmp_path: Path) -> None:
+        nowhere = BuildContext("fake")
+        report(tmp_path, GREEN, context=nowhere)
+        outcome = report(tmp_path, RED, context=nowhere)
+        assert [j.verdict for j in outcome.report.judgement.judged] == [Verdict.NEW]
+
+    def test_a_poisoned_history_is_not_used_and_said_so(self, tmp_path: Path) -> None:
+        report(tmp_path, GREEN)
+        path = tmp_path / "distributed_test_results" / "history.sqlite"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TRIGGER evil AFTER INSERT ON nonpass BEGIN DELETE FROM nonpass; END")
+            connection.commit()
+        for previous in path.parent.glob("*previous*"):
+            previous.unlink()
+        outcome = report(tmp_path, RED, context=replace(MAIN, build_id="2"))
+        assert any("history not used" in warning for warning in outcome.warnings)
+        assert outcome.report.results.totals.failed == 1
+        assert [j.verdict for j in outcome.report.judgement.judged] == [Verdict.UNJUDGED]
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize(
+        ("text", "config", "code", "state"),
+        [
+            (GREEN, {}, 0, RunState.SUCCESS),
+            (GREEN, {"fail_on": "failures"}, 0, RunState.SUCCESS),
+            (RED, {}, 0, RunState.FAILURE),
+            (RED, {"fail_on": "failures"}, 1, RunState.FAILURE),
+            (RED, {"fail_on": "new-failures"}, 1, RunState.FAILURE),
+            (RED, {"fail_on": "errors"}, 0, RunState.SUCCESS),
+            (ERROR, {"fail_on": "errors"}, 1, RunState.FAILURE),
+            (FLAKY, {"fail_on": "failures"}, 0, RunState.SUCCESS),
+            ("", {}, 3, RunState.ERROR),
+            ("<testsuite/>", {}, 3, RunState.NO_RESULTS),
+            ("garbage", {"fail_on": "never"}, 3, RunState.ERROR),
+            (None, {}, 3, RunState.ERROR),
+            (RED[:150], {}, 0, RunState.ERROR),
+            (RED[:150], {"fail_on": "failures"}, 3, RunState.ERROR),
+            (RED[:150], {"strict": True}, 3, RunState.ERROR),
+        ],
+    )
+    def test_state_and_code(
+        self, tmp_path: Path, text: str | None, config: dict[str, Any], code: int, state: RunState
+    ) -> None:
+        outcome = report(tmp_path, text, config=config)
+        assert (outcome.exit_code, outcome.report.state) == (code, state)
+
+    def test_known_failures_pass_where_only_new_ones_count(self, tmp_path: Path) -> None:
+        report(tmp_path, RED)
+        outcome = report(tmp_path, RED, config={"fail_on": "new-failures"}, context=replace(MAIN, build_id="2"))
+        assert (outcome.exit_code, outcome.report.state) == (0, RunState.SUCCESS)
+
+    @pytest.mark.parametrize(
+        ("config", "code"),
+        [
+            ({}, 0),
+            ({"strict": True}, 4),
+            ({"required_channels": ["summary"]}, 4),
+            ({"required_channels": ["comment"]}, 0),
+        ],
+    )
+    def test_a_failed_channel_counts_only_where_asked_for(
+        self, tmp_path: Path, config: dict[str, Any], code: int
+    ) -> None:
+        adapter = FakeAdapter()
+        adapter.fail("write_summary", PermissionDeniedError("no right"))
+        outcome = report(tmp_path, GREEN, adapter=adapter, config=config)
+        assert outcome.exit_code == code
+        assert receipt_of(outcome, "summary").state == "failed"
+
+    def test_a_red_test_outranks_a_failed_channel(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        adapter.fail("write_summary", PermissionDeniedError("no right"))
+        assert report(tmp_path, RED, adapter=adapter, config={"strict": True, "fail_on": "failures"}).exit_code == 1
+
+
+class TestChannels:
+    def test_everything_is_delivered_once(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        outcome = report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
+        assert {r.channel: r.state for r in outcome.report.receipts} == {
+            "files": "sent", "outputs": "sent", "summary": "sent", "annotations": "sent", "run": "sent",
+            "comment": "sent", "artifacts": "sent", "history": "sent",
+        }  # fmt: skip
+        assert adapter.outputs["conclusion"] == "failure" and adapter.outputs["failed"] == "1"
+        assert len(adapter.comments["42"]) == 1 and len(adapter.summaries) == 1 and len(adapter.runs) == 1
+        assert {a.name for a, _ in adapter.artifacts} == {path.name for path in outcome.files.values()}
+        assert json.loads(adapter.content("report.json"))["totals"]["failed"] == 1
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "set_outputs",
+            "write_summary",
+            "annotate",
+            "create_test_run",
+            "list_comments",
+            "create_comment",
+            "upload_artifact",
+        ],
+    )
+    @pytest.mark.parametrize("error", [PermissionDeniedError("403"), TransientError("502"), RuntimeError("a defect")])
+    def test_a_dead_channel_costs_no_other(self, tmp_path: Path, method: str, error: Exception) -> None:
+        adapter = FakeAdapter()
+        adapter.fail(method, error)  # type: ignore[arg-type]
+        outcome = report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST, log=[])
+        bad = [r.channel for r in outcome.report.receipts if r.state not in ("sent", "skipped")]
+        assert len(bad) == 1
+        assert receipt_of(outcome, "history").state == "sent"
+        assert outcome.exit_code == 0
+
+    def test_a_rate_limit_beyond_the_budget_gives_up_that_channel_only(self, tmp_path: Path) -> None:
+        from ci_bridge.errors import RateLimitedError
+
+        adapter, clock = FakeAdapter(), Clock()
+        adapter.fail("create_comment", RateLimitedError("later", retry_after=3600))
+        outcome = report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST, clock=clock)
+        assert receipt_of(outcome, "comment").via == "summary"
+        assert clock.slept == []
+
+    def test_a_used_up_budget_is_said(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        outcome = report(tmp_path, RED, adapter=adapter, config={"deadline_seconds": 0}, context=PULL_REQUEST)
+        assert "deadline_seconds" in receipt_of(outcome, "comment").reason
+        assert outcome.files["json"].is_file()
+
+    def test_the_reports_comment_is_updated_in_place(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
+        report(tmp_path, GREEN, adapter=adapter, context=replace(PULL_REQUEST, build_id="778"))
+        [comment] = adapter.comments["42"]
+        assert comment.body.startswith("<!-- ci-bridge:") and "✅" in comment.body
+
+    def test_a_title_has_a_comment_of_its_own(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST, config={"comment_title": "Integration"})
+        assert len(adapter.comments["42"]) == 2
+
+    def test_on_failure_only_a_green_run_writes_none_but_turns_an_old_one_green(self, tmp_path: Path) -> None:
+        adapter, config = FakeAdapter(), {"pr_comment_on_failure_only": True}
+        outcome = report(tmp_path, GREEN, adapter=adapter, context=PULL_REQUEST, config=config)
+        assert receipt_of(outcome, "comment").state == "skipped"
+        assert not adapter.comments["42"]
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST, config=config)
+        report(tmp_path, GREEN, adapter=adapter, context=PULL_REQUEST, config=config)
+        assert "✅" in adapter.comments["42"][0].body
+
+    def test_turning_red_recreates_the_comment_where_asked(self, tmp_path: Path) -> None:
+        adapter, config = FakeAdapter(), {"comment_on_worse": "recreate"}
+        report(tmp_path, GREEN, adapter=adapter, context=PULL_REQUEST, config=config)
+        for build in ("778", "779"):
+            report(tmp_path, RED, adapter=adapter, context=replace(PULL_REQUEST, build_id=build), config=config)
+        first, second = adapter.comments["42"]
+        assert "Superseded" in first.body and "ci-bridge:" not in first.body
+        assert "❌" in second.body
+
+    def test_no_pull_request_is_a_skipped_comment(self, tmp_path: Path) -> None:
+        assert receipt_of(report(tmp_path, RED), "comment").state == "skipped"
+
+    @pytest.mark.parametrize(
+        ("option", "channel"),
+        [
+            ({"enable_pr_comments": False}, "comment"),
+            ({"annotations": "none"}, "annotations"),
+            ({"enable_artifacts": False}, "artifacts"),
+            ({"artifact_categories": ["logs"]}, "artifacts"),
+            ({"enable_status_updates": False}, "status"),
+            ({"enable_history_tracking": False}, "history"),
+        ],
+    )
+    def test_what_is_switched_off_is_skipped_and_said(
+        self, tmp_path: Path, option: dict[str, Any], channel: str
+    ) -> None:
+        outcome = report(tmp_path, RED, context=PULL_REQUEST, config=option)
+        assert receipt_of(outcome, channel).state == "skipped"
+
+    def test_result_format_chooses_the_files_and_drops_stale_ones(self, tmp_path: Path) -> None:
+        report(tmp_path, RED)
+        outcome = report(tmp_path, GREEN, config={"result_format": "junit"})
+        assert [path.name for path in outcome.files.values()] == ["report.xml"]
+        folder = tmp_path / "distributed_test_results"
+        assert not (folder / "report.html").exists() and (folder / "report.xml").exists()
+
+    def test_include_options_leave_their_part_out(self, tmp_path: Path) -> None:
+        off = {
+            "include_system_info": False,
+            "include_failure_analysis": False,
+            "include_performance_metrics": False,
+        }
+        facts = [json.loads(report(tmp_path, RED, config=config).files["json"].read_text()) for config in ({}, off)]
+        assert facts[0]["system_info"] and not facts[1]["system_info"]
+        assert json.dumps(facts[0]).count("category") > json.dumps(facts[1]).count("category")
+
+    def test_a_folder_that_cannot_be_written_is_a_failed_receipt(self, tmp_path: Path) -> None:
+        (tmp_path / "blocked").write_text("a file where the folder should be")
+        adapter = FakeAdapter()
+        outcome = report(tmp_path, RED, adapter=adapter, config={"artifact_dir": "blocked"}, context=PULL_REQUEST)
+        assert receipt_of(outcome, "files").state == "failed"
+        assert "artifact_dir" in receipt_of(outcome, "files").reason
+        assert receipt_of(outcome, "comment").state == "sent"
+        assert outcome.exit_code == 0
+
+    def test_our_own_reports_are_not_read_as_results(self, tmp_path: Path) -> None:
+        report(tmp_path, GREEN)
+
+        async def body() -> ReportOutcome:
+            async with client_over(FakeAdapter(), tmp_path) as client:
+                return await client.report(["**/*.xml"])
+
+        assert [file.path for file in asyncio.run(body()).report.results.files if file.cases] == ["junit.xml"]
+
+    def test_a_symlinked_artifact_dir_leads_nowhere(self, tmp_path: Path) -> None:
+        workspace = tmp_path / "checkout"
+        workspace.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (workspace / "distributed_test_results").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(CIBridgeError, match="outside the workspace"):
+            report(workspace, GREEN)
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_numbers_recorded_before_a_report_belong_to_it(tmp_path: Path) -> None:
+    (tmp_path / "junit.xml").write_text(GREEN)
+
+    async def body() -> tuple[str, str, str]:
+        async with client_over(FakeAdapter(), tmp_path) as client:
+            early = await client.current_run_id()
+            await client.record_performance_metric(early, "t", "startup", 1.0, "s")
+        async with client_over(FakeAdapter(), tmp_path) as client:
+            outcome = await client.report(["junit.xml"])
+            assert [metric.name for metric in outcome.report.metrics] == ["startup"]
+        async with client_over(FakeAdapter(), tmp_path) as client:
+            late = await client.current_run_id()
+            second = (await client.report(["junit.xml"])).report.run.id
+        return early, outcome.report.run.id, late if late != second else "same"
+
+    early, reported, late = asyncio.run(body())
+    assert early == reported == late
