@@ -6,5 +6,6 @@ Importing this package is cheap; the parsers are imported when the first file is
 from __future__ import annotations
 
 from ci_bridge.formats.plugin import Format, Limits, Sink, Source
+from ci_bridge.formats.read import available, read_results
 
-__all__ = ["Format", "Limits", "Sink", "Source"]
+__all__ = ["Format", "Limits", "Sink", "Source", "available", "read_results"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Protocol
 from xml.parsers import expat
 
 from ci_bridge.errors import ResultsError
@@ -21,6 +21,12 @@ _PROLOG = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>", re.DOTALL)
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 FIRST_CHUNK = 1 << 14
 LAST_CHUNK = 1 << 18
+
+
+class Readable(Protocol):
+    """All that a parser needs of a stream."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class ForbiddenMarkup(ResultsError):  # noqa: N818 - it names what was found, like the tree's other leaves
@@ -74,7 +80,12 @@ class TokenTooLong(ResultsError):  # noqa: N818 - as above
 
 
 def feed(
-    parser: XMLParserType, stream: BinaryIO, limits: Limits, after: Callable[[bytes], object] | None = None
+    parser: XMLParserType,
+    stream: Readable,
+    limits: Limits,
+    *,
+    before: Callable[[bytes], object] | None = None,
+    after: Callable[[], object] | None = None,
 ) -> None:
     """Feed a stream in growing chunks.
 
@@ -85,7 +96,8 @@ def feed(
         parser: From :func:`guarded_parser`, its handlers set.
         stream: Binary, at the start of the document.
         limits: ``token_size`` counts here.
-        after: Called with each chunk once it is parsed.
+        before: Called with each chunk before it is parsed.
+        after: Called when a chunk is parsed.
 
     Raises:
         ResultsError: The XML is malformed, forbidden or beyond a cap.
@@ -93,10 +105,12 @@ def feed(
     size, fed = FIRST_CHUNK, 0
     try:
         while chunk := stream.read(size):
+            if before is not None:
+                before(chunk)
             parser.Parse(chunk, False)
             fed += len(chunk)
             if after is not None:
-                after(chunk)
+                after()
             if fed - parser.CurrentByteIndex > limits.token_size:
                 raise TokenTooLong(
                     f"one XML token in line {parser.CurrentLineNumber} is larger than {limits.token_size} bytes"

@@ -46,7 +46,7 @@ class Limits:
     file_size: int = 1 << 30
     total_size: int = 4 << 30
     document_size: int = 256 << 20
-    token_size: int = 4 << 20
+    token_size: int = 1 << 20
     line_size: int = 16 << 20
     text: int = 64 << 10
     name: int = NAME_LIMIT
@@ -131,6 +131,7 @@ _TEXT_TABLE = str.maketrans({code: char for code, char in (_VISIBLE | _UNFIT).it
 _UNCLEAN_NAME = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _UNCLEAN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _COLOUR = re.compile("\x1b\\[[0-9;:]{0,64}m")
+_CUT = re.compile(r"\n?\[… ([0-9]{1,15}) bytes cut\]\Z")
 _DIGEST_LENGTH = 16
 
 
@@ -185,6 +186,8 @@ def cut_text(text: str, limit: int, spare: int = 0) -> str:
         spare: Bytes that were left out before.
     """
     if len(text) * 4 > limit:
+        if match := _CUT.search(text, max(0, len(text) - 40)):  # cut before: the new mark tells the sum
+            text, spare = text[: match.start()], spare + int(match[1])
         raw = text.encode()
         if len(raw) > limit:
             text, spare = raw[:limit].decode("utf-8", "ignore"), spare + len(raw) - limit

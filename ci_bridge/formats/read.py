@@ -1,0 +1,209 @@
+"""Reads a set of result files, each with the format that its content shows."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_bridge.errors import ResultsError
+from ci_bridge.formats.plugin import Format, Limits, Source
+from ci_bridge.models import FileState, InputFile
+
+if TYPE_CHECKING:
+    import os
+    from datetime import datetime
+
+    from ci_bridge.formats.collect import Collected, Mask
+    from ci_bridge.formats.files import Found
+
+ENTRY_POINTS = "ci_bridge.formats"
+_STRUCTURED = {".xml": b"<", ".trx": b"<", ".json": b"{[", ".jsonl": b"{[", ".ndjson": b"{["}
+_NAME = re.compile(rb"[A-Za-z_][\w:.-]{0,60}")
+
+
+def available() -> tuple[Format, ...]:
+    """Every format that is installed, in the order in which they are asked."""
+    return _discovered()[0]
+
+
+@cache
+def _discovered() -> tuple[tuple[Format, ...], tuple[str, ...]]:
+    """The formats, and what is wrong with those of other distributions that cannot be used."""
+    from importlib.metadata import entry_points  # slow to import, and only needed once there is something to read
+
+    package = importlib.import_module(__package__ or "ci_bridge.formats")
+    formats: dict[str, Format] = {}
+    problems = []
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            found = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "FORMAT", None)
+            if isinstance(found, Format):
+                formats[found.name] = found
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            loaded = entry.load()
+        except Exception as error:  # noqa: BLE001 - whatever a foreign module does on import
+            problems.append(f"the format {entry.name!r} of another package cannot be loaded: {error}")
+            continue
+        found = getattr(loaded, "FORMAT", loaded)
+        if isinstance(found, Format):
+            formats.setdefault(found.name, found)
+    return tuple(sorted(formats.values(), key=lambda item: (-item.priority, item.name))), tuple(problems)
+
+
+def read_results(
+    patterns: Sequence[str | os.PathLike[str]],
+    *,
+    workspace: Path,
+    limits: Limits | None = None,
+    time_unit: str = "seconds",
+    mask: Mask | None = None,
+    spool: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+    exclude: Sequence[Path] = (),
+) -> Collected:
+    """Read all files that the patterns find. One bad file never costs the others.
+
+    Args:
+        patterns: Paths, folders or globs, relative to the workspace; see :func:`ci_bridge.formats.files.find_files`.
+        workspace: Folder that the job works in; nothing outside is read unless a pattern spells it out.
+        limits: Caps on everything.
+        time_unit: ``seconds`` or ``milliseconds``: the unit of durations that name none.
+        mask: Hides secrets in everything that is kept.
+        spool: Keep every row; without, ``rows()`` raises and less is written to disk.
+        on_progress: Called with the bytes read so far and the bytes of all files.
+        exclude: Folders that are never read, such as our own output.
+
+    Returns:
+        The results; close them, or use them as a context manager.
+
+    Raises:
+        ResultsError: The temporary folder is full.
+    """
+    from ci_bridge.formats.collect import Collected
+    from ci_bridge.formats.files import find_files
+
+    limits = limits or Limits()
+    collected = Collected(limits, mask, spool=spool)
+    try:
+        search = find_files(patterns, workspace=workspace, limits=limits, exclude=exclude)
+        for text in (*_discovered()[1], *search.notes):
+            collected.add_note(text)
+        for rejected in search.rejected:
+            collected.add_file(rejected)
+        reading = _Reading(collected, limits, time_unit, sum(found.size for found in search.files), on_progress)
+        for found, chosen in _in_order_of_execution(reading.recognise(search.files)):
+            reading.read(found, chosen)
+        collected.finish()
+    except BaseException:
+        collected.close()
+        raise
+    return collected
+
+
+class _Reading:
+    """Recognises and reads files, one after the other."""
+
+    def __init__(
+        self,
+        collected: Collected,
+        limits: Limits,
+        time_unit: str,
+        size: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._collected = collected
+        self._limits = limits
+        self._time_unit = time_unit
+        self._size = size
+        self._done = 0
+        self._on_progress = on_progress
+
+    def recognise(self, files: Sequence[Found]) -> list[tuple[Found, Format, datetime | None]]:
+        """The files that are test results, with their formats and the time that their run began."""
+        from ci_bridge.formats.files import HEAD, head_of, open_file, started_at
+
+        recognised = []
+        for found in files:
+            try:
+                with open_file(found, self._limits) as stream:
+                    head = head_of(stream.read(HEAD))
+            except (ResultsError, OSError) as error:
+                self._unreadable(found, str(error))
+                continue
+            if chosen := _format_of(head):
+                recognised.append((found, chosen, started_at(head)))
+            else:
+                self._not_recognised(found, head)
+        return recognised
+
+    def _not_recognised(self, found: Found, head: bytes) -> None:
+        if not head:
+            self._unreadable(found, "it is empty; the tool that should have written it probably crashed")
+            return
+        starts = _STRUCTURED.get(found.path.suffix.lower())
+        name = _NAME.match(root) if (root := _root_of(head)) else None
+        if root == b"" or (starts is not None and head[:1] not in starts):
+            self._unreadable(found, f"it is damaged: it holds no {'XML element' if root == b'' else 'such data'}")
+        elif found.is_named:
+            self._unreadable(found, "it is no test result of a format that is known here")
+        else:
+            kind = f" (its root element is <{name[0].decode()}>)" if name else ""
+            self._collected.add_file(
+                InputFile(found.shown, "", FileState.IGNORED, note=f"it is no test result that is known here{kind}")
+            )
+
+    def _unreadable(self, found: Found, note: str) -> None:
+        self._collected.add_file(InputFile(found.shown, "", FileState.UNREADABLE, note=note, incomplete=True))
+
+    def read(self, found: Found, chosen: Format) -> None:
+        """Read one file."""
+        from ci_bridge.formats.files import open_file
+
+        failure: ResultsError | None = None
+        start = self._done
+        try:
+            with open_file(found, self._limits, self._progress) as stream:
+                source = Source(stream, found.shown, self._limits, self._time_unit, found.size)
+                chosen.parse(source, self._collected)
+        except ResultsError as error:
+            failure = error
+        except OSError as error:
+            failure = ResultsError(f"it cannot be read: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 - a fault in one parser must not cost the other files
+            failure = ResultsError(f"the reader of {chosen.title} failed: {type(error).__name__}: {error}")
+        self._collected.finish_file(found.shown, chosen.name, failure)
+        self._done = start + found.size
+        self._progress(0)
+
+    def _progress(self, count: int) -> None:
+        self._done += count
+        if self._on_progress is not None:
+            self._on_progress(min(self._done, self._size), self._size)
+
+
+def _format_of(head: bytes) -> Format | None:
+    return next((item for item in available() if item.sniff(head)), None) if head else None
+
+
+def _root_of(head: bytes) -> bytes | None:
+    """Name of the first element and what follows it; empty if XML has none, None if this is no XML."""
+    if not head.startswith(b"<"):
+        return None
+    from ci_bridge.formats._xml import root_name
+
+    return root_name(head).encode()
+
+
+def _in_order_of_execution(files: Sequence[tuple[Found, Format, datetime | None]]) -> list[tuple[Found, Format]]:
+    """By the time that each run began, if every file tells it: a rerun's attempts come after the first run's."""
+    moments = [moment for _, _, moment in files if moment is not None]
+    if len(moments) < len(files):
+        return [(found, chosen) for found, chosen, _ in files]
+    order = sorted(range(len(files)), key=moments.__getitem__)
+    return [files[index][:2] for index in order]
