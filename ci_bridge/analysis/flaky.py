@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import lgamma
 
 from ci_bridge.analysis.view import HistoryView, SeenRun
@@ -72,45 +73,58 @@ def incidents(runs: Sequence[SeenRun]) -> list[bool]:
     return [run.red > INCIDENT_LEAST and share > edge for run, share in zip(runs, shares, strict=True)]
 
 
-def assess(
-    outcomes: str, runs: Sequence[SeenRun], base: str | None, left_out: Sequence[bool] | None = None
-) -> Flakiness:
-    """Weigh one test's outcomes.
+class Window:
+    """The runs that tests are weighed by.
 
     Args:
-        outcomes: One letter per run, see :class:`~ci_bridge.analysis.view.HistoryView`.
         runs: Oldest first.
         base: The branch whose state a new branch begins with.
-        left_out: From :func:`incidents`, computed if None.
     """
-    left_out = incidents(runs) if left_out is None else left_out
-    last: dict[str | None, int] = {}
-    commits: dict[str, int] = {}
-    steps = [0, 0, 0, 0]  # pass-pass, pass-fail, fail-pass, fail-fail
-    seen = [0, 0]
-    for letter, run, out in zip(outcomes, runs, left_out, strict=True):
-        if out or letter in "-S":
-            continue
-        red = letter != "P"
-        seen[red] += 1
-        steps[2 * last.get(run.branch, last.get(base, 0)) + red] += 1
-        last[run.branch] = red
-        if run.commit_sha:
-            commits[run.commit_sha] = commits.get(run.commit_sha, 0) | (3 if letter == "R" else 1 << red)
-    return Flakiness(
-        runs=sum(seen),
-        failures=seen[1],
-        flips=steps[1] + steps[2],
-        mixed_commits=sum(both == 3 for both in commits.values()),
-        log_bayes_factor=_log_bayes_factor(seen, steps) if seen[1] else 0.0,
-    )
+
+    def __init__(self, runs: Sequence[SeenRun], base: str | None) -> None:
+        self._base = base
+        self._kept = [not incident for incident in incidents(runs)]
+        kept = [*compress(runs, self._kept)]
+        self._branches = [run.branch for run in kept]
+        self._commits: dict[str, list[int]] = {}
+        for at, run in enumerate(kept):
+            if run.commit_sha:
+                self._commits.setdefault(run.commit_sha, []).append(at)
+        self._shas = [run.commit_sha for run in kept]
+
+    def assess(self, outcomes: str) -> Flakiness:
+        """Weigh one test's outcomes, one letter per run; see :class:`~ci_bridge.analysis.view.HistoryView`."""
+        letters = [*compress(outcomes, self._kept)]
+        last: dict[str | None, int] = {}
+        steps = [0, 0, 0, 0]  # pass-pass, pass-fail, fail-pass, fail-fail
+        base = self._base
+        for letter, branch in zip(letters, self._branches, strict=True):
+            if letter == "P":
+                red = 0
+            elif letter in "FR":
+                red = 1
+            else:
+                continue
+            steps[2 * (last[branch] if branch in last else last.get(base, 0)) + red] += 1
+            last[branch] = red
+        failures = steps[1] + steps[3]
+        return Flakiness(
+            runs=sum(steps),
+            failures=failures,
+            flips=steps[1] + steps[2],
+            mixed_commits=self._mixed(letters) if failures else 0,
+            log_bayes_factor=_log_bayes_factor(steps) if failures else 0.0,
+        )
+
+    def _mixed(self, letters: Sequence[str]) -> int:
+        suspects = {sha for sha, letter in zip(self._shas, letters, strict=True) if letter in "FR" and sha}
+        seen = ({letters[at] for at in self._commits[sha]} for sha in suspects)
+        return sum("R" in outcomes or {"P", "F"} <= outcomes for outcomes in seen)
 
 
 def rank_flaky(view: HistoryView, limit: int | None = None) -> list[tuple[str, Flakiness]]:
     """The tests that the window shows to be flaky, the surest first."""
-    identities = view.suspects()
-    outcomes, left_out = view.recent_outcomes(identities), incidents(view.recent_runs)
-    assessed = ((name, assess(text, view.recent_runs, view.branch, left_out)) for name, text in outcomes.items())
+    assessed = assess_all(view, view.suspects()).items()
     found = [(name, flakiness) for name, flakiness in assessed if flakiness.is_proven or flakiness.is_likely]
     found.sort(key=lambda item: (-item[1].log_bayes_factor, -item[1].mixed_commits, item[0]))
     return found[:limit]
@@ -118,15 +132,12 @@ def rank_flaky(view: HistoryView, limit: int | None = None) -> list[tuple[str, F
 
 def assess_all(view: HistoryView, identities: Sequence[str]) -> Mapping[str, Flakiness]:
     """Weigh these tests."""
-    left_out = incidents(view.recent_runs)
-    return {
-        name: assess(text, view.recent_runs, view.branch, left_out)
-        for name, text in view.recent_outcomes(identities).items()
-    }
+    window = Window(view.recent_runs, view.branch)
+    return {name: window.assess(outcomes) for name, outcomes in view.recent_outcomes(identities).items()}
 
 
-def _log_bayes_factor(seen: Sequence[int], steps: Sequence[int]) -> float:
-    passed, failed = seen
+def _log_bayes_factor(steps: Sequence[int]) -> float:
+    passed, failed = steps[0] + steps[2], steps[1] + steps[3]
     coin = _log_beta(0.5 + failed, 3 + passed) - _log_beta(0.5, 3)
     breaks = _log_beta(1 + steps[1], 200 + steps[0]) - _log_beta(1, 200)
     mends = _log_beta(1 + steps[2], 1 + steps[3]) - _log_beta(1, 1)

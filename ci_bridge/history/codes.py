@@ -53,3 +53,8 @@ def unpack(blob: bytes, limit: int) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise ValueError("a run's outcomes are cut short or have something behind them")
     return codes
+
+
+def peek(blob: bytes, width: int) -> bytes:
+    """The first ``width`` codes of a blob that :func:`unpack` has let pass, filled up with *absent*."""
+    return zlib.decompressobj().decompress(blob, width).ljust(width, b"\0")

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,9 @@ from ci_bridge.history.recording import milliseconds, numbers_of
 from ci_bridge.history.schema import ERROR, FAILED, readable
 from ci_bridge.history.view import Outcomes, moment
 from ci_bridge.models import display_name_of
+
+MOST_CELLS = 16_000_000
+"""Outcomes held in memory at once."""
 
 OUTCOME_WORDS = {"P": "passed", "R": "passed on retry", "F": "failed", "S": "skipped", "-": "absent"}
 
@@ -107,31 +109,47 @@ def tests(
         passed and failed from one run of a branch to its next), ``last_status``, ``last_run`` and ``p50`` (seconds of
         the passed executions, None if there are none).
     """
-    numbers_and_names = _find_tests(connection, pattern, limit, branch)
-    picked = connection.execute(
-        "SELECT run_no, ts, branch FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
+    found = _find_tests(connection, pattern, limit, branch)
+    picked = _runs_with_outcomes(connection, branch)
+    # In portions, so that memory stays the same however many tests there are.
+    size = max(1, MOST_CELLS // max(len(picked), 1))
+    return [row for at in range(0, len(found), size) for row in _test_rows(connection, found[at : at + size], picked)]
+
+
+_Picked = list[tuple[int, str, int, str | None, str | None]]
+
+
+def _runs_with_outcomes(connection: sqlite3.Connection, branch: str | None) -> _Picked:
+    return connection.execute(
+        "SELECT run_no, uid, ts, branch, sha FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
         " AND (?1 IS NULL OR branch = ?1) ORDER BY ts, run_no",
         (branch,),
     ).fetchall()
-    numbers, outcomes = [number for number, _ in numbers_and_names], Outcomes(connection)
-    letters = outcomes.letters(numbers, [run_no for run_no, _, _ in picked])
-    durations = b"".join(outcomes.codes(run_no, numbers) for run_no, _, _ in picked)
-    rows = []
-    for place, (_, name) in enumerate(numbers_and_names):
-        text = letters[place]
-        held = [at for at, letter in enumerate(text) if letter in "PFR"]
-        passed = [code for code, letter in zip(durations[place :: len(numbers)], text, strict=True) if letter in "PR"]
-        last = next((at for at in range(len(text) - 1, -1, -1) if text[at] != "-"), None)
-        rows.append(
-            {
-                "test": display_name_of(name), "identity": name, "runs": len(held), "failures": text.count("F"),
-                "flips": _flips(text, [on for _, _, on in picked]),
-                "last_status": None if last is None else OUTCOME_WORDS[text[last]],
-                "last_run": None if last is None else iso(picked[last][1]),
-                "p50": codes.SECONDS[round(statistics.median_low(passed))] if passed else None,
-            }
-        )  # fmt: skip
-    return rows
+
+
+def _test_rows(
+    connection: sqlite3.Connection, found: Sequence[tuple[int, str]], picked: _Picked
+) -> Iterator[dict[str, Any]]:
+    numbers, runs, outcomes = [number for number, _ in found], [run[0] for run in picked], Outcomes(connection)
+    columns = outcomes.codes(numbers, runs)
+    letters = outcomes.letters(numbers, runs, columns)
+    cells, branches = b"".join(columns), [run[3] for run in picked]
+    for place, (_, name) in enumerate(found):
+        text, taken = letters[place], cells[place :: len(numbers)]
+        if "F" in text:
+            taken = bytes(code for code, letter in zip(taken, text, strict=True) if letter != "F")
+        passed = sorted(taken.translate(None, bytes((codes.ABSENT, codes.SKIPPED))))
+        last = len(text.rstrip("-")) - 1
+        yield {
+            "test": display_name_of(name),
+            "identity": name,
+            "runs": len(text) - text.count("-") - text.count("S"),
+            "failures": text.count("F"),
+            "flips": _flips(text, branches) if "F" in text else 0,
+            "last_status": OUTCOME_WORDS[text[last]] if last >= 0 else None,
+            "last_run": iso(picked[last][2]) if last >= 0 else None,
+            "p50": codes.SECONDS[passed[(len(passed) - 1) // 2]] if passed else None,
+        }
 
 
 def _find_tests(
@@ -171,19 +189,17 @@ def test_series(
     number = numbers_of(connection, [identity]).get(identity)
     if number is None:
         return []
-    picked = connection.execute(
-        "SELECT run_no, uid, ts, branch, sha FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
-        " AND (?1 IS NULL OR branch = ?1) ORDER BY ts, run_no",
-        (branch,),
-    ).fetchall()
-    outcomes = Outcomes(connection)
-    (text,) = outcomes.letters([number], [run[0] for run in picked])
+    picked, outcomes = _runs_with_outcomes(connection, branch), Outcomes(connection)
+    runs = [run[0] for run in picked]
+    columns = outcomes.codes([number], runs)
     rows = [
         {
             "run_id": uid, "created_at": iso(ts), "branch": on, "commit_sha": sha, "outcome": OUTCOME_WORDS[letter],
-            "duration": None if letter == "S" else codes.SECONDS[outcomes.codes(run_no, [number])[0]],
+            "duration": None if letter == "S" else codes.SECONDS[code],
         }
-        for (run_no, uid, ts, on, sha), letter in zip(picked, text, strict=True)
+        for (_, uid, ts, on, sha), letter, (code,) in zip(
+            picked, outcomes.letters([number], runs, columns)[0], columns, strict=True
+        )
         if letter != "-"
     ]  # fmt: skip
     return rows if limit is None else rows[max(len(rows) - limit, 0) :]

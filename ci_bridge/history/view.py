@@ -52,31 +52,38 @@ class Outcomes:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        (self._width,) = connection.execute("SELECT coalesce(max(test_no), -1) + 1 FROM test").fetchone()
 
-    def codes(self, run_no: int, numbers: Sequence[int]) -> bytes:
-        """The run's codes of these tests."""
-        row = self._connection.execute("SELECT codes FROM outcome WHERE run_no = ?", (run_no,)).fetchone()
-        if row is None or not numbers:
-            return bytes(len(numbers))
-        found = codes.unpack(row[0], self._width).ljust(self._width, b"\0")
-        return bytes(itemgetter(*numbers)(found)) if len(numbers) > 1 else bytes((found[numbers[0]],))
+    def codes(self, numbers: Sequence[int], runs: Sequence[int]) -> list[bytes]:
+        """Per run the codes of these tests."""
+        if not numbers:
+            return [b""] * len(runs)
+        width = max(numbers) + 1
+        pick: Callable[[bytes], tuple[int, ...]] = (
+            itemgetter(*numbers) if len(numbers) > 1 else lambda found: (found[numbers[0]],)
+        )
+        columns = []
+        for run_no in runs:
+            row = self._connection.execute("SELECT codes FROM outcome WHERE run_no = ?", (run_no,)).fetchone()
+            columns.append(bytes(pick(codes.peek(row[0], width))) if row else bytes(len(numbers)))
+        return columns
 
-    def letters(self, numbers: Sequence[int], runs: Sequence[int]) -> list[str]:
-        """For each test one letter per run: passed P, failed F, passed on retry R, skipped S, absent ``-``."""
+    def letters(self, numbers: Sequence[int], runs: Sequence[int], columns: Sequence[bytes] | None = None) -> list[str]:
+        """For each test one letter per run: passed P, failed F, passed on retry R, skipped S, absent ``-``.
+
+        ``columns`` are from :meth:`codes`, read if None.
+        """
         if not numbers or not runs:
             return [""] * len(numbers)
         places = {number: place for place, number in enumerate(numbers)}
-        nonpass = self._nonpass(numbers, runs)
-        columns = []
-        for run_no in runs:
-            column = bytearray(self.codes(run_no, numbers).translate(codes.LETTERS))
+        nonpass, table = self._nonpass(numbers, runs), []
+        for run_no, column in zip(runs, columns or self.codes(numbers, runs), strict=True):
+            letters = bytearray(column.translate(codes.LETTERS))
             for number, status in nonpass.get(run_no, ()):
                 if number in places:
-                    column[places[number]] = ord(STATUS_LETTERS[status])
-            columns.append(column)
-        table, count = b"".join(columns).decode("ascii"), len(numbers)
-        return [table[place::count] for place in range(count)]
+                    letters[places[number]] = ord(STATUS_LETTERS[status])
+            table.append(letters)
+        text, count = b"".join(table).decode("ascii"), len(numbers)
+        return [text[place::count] for place in range(count)]
 
     def _nonpass(self, numbers: Sequence[int], runs: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
         found: dict[int, list[tuple[int, int]]] = {run_no: [] for run_no in runs}
@@ -188,8 +195,8 @@ class View:
         with self._query():
             known = numbers_of(self._connection, identities)
             numbers = [*known.values()]
-            letters = self._outcomes.letters(numbers, runs)
-            columns = [self._outcomes.codes(run_no, numbers) for run_no in runs]
+            columns = self._outcomes.codes(numbers, runs)
+            letters = self._outcomes.letters(numbers, runs, columns)
         return {
             name: [
                 codes.SECONDS[column[place]]
