@@ -256,7 +256,8 @@ def _alphabet_for(needles: Iterable[str]) -> set[int]:
 _EDGE = r"(?<![A-Za-z0-9])"
 
 _FORMATS: tuple[tuple[tuple[tuple[str, ...], ...], str], ...] = (
-    # Texts of which one must occur, then the pattern; the group ``secret``, or else all of it, is masked.
+    # Hints, of one of which all parts must occur, the rarest first; then the pattern, of which the group ``secret``,
+    # or else all, is masked.
     ((("ghp_",), ("gho_",), ("ghu_",), ("ghs_",), ("ghr_",)), _EDGE + r"gh[opusr]_[A-Za-z0-9_]{16,}"),
     ((("_pat_",),), _EDGE + r"[a-z]{2,8}_pat_[A-Za-z0-9]{20,}(?:_[A-Za-z0-9]{20,})?"),
     ((("glpat-",),), _EDGE + r"glpat-[\w.-]{16,}"),
@@ -278,8 +279,8 @@ _FORMATS: tuple[tuple[tuple[tuple[str, ...], ...], str], ...] = (
             r"(?P<secret>[^\s\"',;*]{8,})"
         ),
     ),
-    ((("://", "@"),), r"://[^\s/@:\"'<>]{0,256}:(?P<secret>[^\s/@\"'<>]{1,512})@"),
-    ((("://", "@"),), r"://(?P<secret>[^\s/@:\"'<>]{16,512})@"),
+    ((("@", "://"),), r"://[^\s/@:\"'<>]{0,256}:(?P<secret>[^\s/@\"'<>]{1,512})@"),
+    ((("@", "://"),), r"://(?P<secret>[^\s/@:\"'<>]{16,512})@"),
 )
 _PATTERNS = tuple((hints, re.compile(pattern)) for hints, pattern in _FORMATS)
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -289,7 +290,7 @@ _HINTS = (*dict.fromkeys(hint for hints, _ in _FORMATS for hint in hints), ("PRI
 _HINT_IGNORED = bytes(set(range(256)).difference(b"AIJKSTZDO_-:@ghkmpxyz"))
 _HINT_TRACES: dict[bytes, list[tuple[str, ...]]] = {}
 for _hint in _HINTS:
-    _HINT_TRACES.setdefault(_bytes("".join(_hint)).translate(None, _HINT_IGNORED), []).append(_hint)
+    _HINT_TRACES.setdefault(_bytes(_hint[0]).translate(None, _HINT_IGNORED), []).append(_hint)
 
 
 def _looks_like_a_token(text: str) -> bool:
