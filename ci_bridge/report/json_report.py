@@ -27,7 +27,7 @@ from ci_bridge.report.rows import Verdicts, filled, names_are_plain, plain_value
 from ci_bridge.report.wording import headline
 
 SCHEMA = "ci-bridge/report/1"
-"""Names the schema and its version; a reader must refuse another number before the last slash's end."""
+"""Name and version of the schema; the number changes when a reader of the old one would go wrong."""
 
 
 def write_json(report: Report, stream: TextIO) -> None:

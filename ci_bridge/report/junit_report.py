@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import TextIO
+from typing import Any, TextIO
 
-from ci_bridge.models import Attempt, Case, Outcome, Report, Row, case_of_row
+from ci_bridge.models import Attempt, Case, Outcome, Report, Results, Row, Totals, case_of_row
 from ci_bridge.report.escape import xml_attribute, xml_text
 from ci_bridge.report.rows import names_are_plain
 
@@ -37,7 +39,7 @@ def write_junit(report: Report, stream: TextIO) -> None:
     Raises:
         OSError: If the stream or the temporary file cannot be written.
     """
-    totals = report.results.totals
+    totals = _written_totals(report.results)
     name = xml_attribute(report.run.name or report.title)
     stamp = report.run.created_at.strftime("%Y-%m-%dT%H:%M:%S")
     stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
@@ -56,6 +58,31 @@ def write_junit(report: Report, stream: TextIO) -> None:
         if open_suite is not None:
             open_suite.write_to(stream, stamp)
     stream.write("</testsuites>\n")
+
+
+def _written_totals(results: Results) -> Totals:
+    """The counters of the whole document; ``testcase`` elements are counted, as every reader does."""
+    totals = results.totals
+    if sum(file.cases for file in results.files) <= totals.total:
+        return totals  # no case was met twice, so each is written once
+    counts = Counter[Outcome]()
+    seconds = 0.0
+    for batch in results.rows():
+        for row in batch:
+            if row[7] is None:
+                counts[Outcome.PASSED] += 1
+                seconds += row[6]
+            else:
+                for shown in _singly(case_of_row(row)):
+                    counts[_shown_first(shown).outcome] += 1
+                    seconds += shown.duration
+    return Totals(
+        passed=counts[Outcome.PASSED],
+        failed=counts[Outcome.FAILED],
+        error=counts[Outcome.ERROR],
+        skipped=counts[Outcome.SKIPPED],
+        duration=seconds,
+    )
 
 
 def _runs_of_suites(batches: Iterable[list[Row]]) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
@@ -104,8 +131,8 @@ class _Suite:
             self._spill()
 
     def _add_whole(self, case: Case) -> None:
-        for shown in _as_surefire(case):
-            self._counts[shown.outcome] += 1
+        for shown in _singly(case):
+            self._counts[_shown_first(shown).outcome] += 1
             self._seconds += shown.duration
             self._parts.append(_whole(shown))
 
@@ -139,47 +166,48 @@ def _prefix(classname: str, file: str) -> str:
     return f'<testcase classname="{xml_attribute(classname)}" {file_attribute}name="'
 
 
-def _as_surefire(case: Case) -> list[Case]:
-    """The cases that tell of one case and its attempts.
+def _singly(case: Case) -> list[Case]:
+    """The test cases to write for one case and its attempts.
 
-    One, if earlier attempts failed and the last one passed or failed, which Surefire's elements can say. Otherwise
-    (a pass before a failure, a skip after one) every attempt is a case of its own, as tools without such elements
-    write it; readers that know retries merge them again.
+    One, where every earlier attempt failed, which Surefire's elements can say. Otherwise (a pass before a failure)
+    every attempt is a case of its own, as tools without such elements write it; readers that know retries merge them.
     """
-    if all(attempt.outcome in _BAD for attempt in case.attempts) and case.outcome is not Outcome.SKIPPED:
+    if all(attempt.outcome in _BAD for attempt in case.attempts):
         return [case]
-    earlier = [
-        Case(
-            name=case.name, classname=case.classname, suite=case.suite, file=case.file, line=case.line,
-            outcome=attempt.outcome, duration=attempt.duration, type=attempt.type, message=attempt.message,
-            details=attempt.details, output=attempt.output, error_output=attempt.error_output,
-        )
-        for attempt in case.attempts
-    ]  # fmt: skip
-    return [*earlier, Case(**{field: getattr(case, field) for field in Case.__slots__ if field != "attempts"})]
+    return [*(replace(case, **_fields(attempt), attempts=()) for attempt in case.attempts), replace(case, attempts=())]
+
+
+def _fields(attempt: Attempt) -> dict[str, Any]:
+    return {name: getattr(attempt, name) for name in Attempt.__slots__}
+
+
+def _shown_first(case: Case) -> Case | Attempt:
+    """What the elements ``failure``, ``error`` and ``skipped`` of a case tell of.
+
+    Surefire's ``<failure>`` is the first attempt of a test that never passed, each ``<rerunFailure>`` a later one. It
+    has no place for what the first attempt printed; such a case bears its earlier attempts as ``<flakyFailure>``.
+    """
+    if case.is_failure and case.attempts and not (case.attempts[0].output or case.attempts[0].error_output):
+        return case.attempts[0]
+    return case
 
 
 def _whole(case: Case) -> str:
-    runs: list[Case | Attempt] = [*case.attempts, case]
-    kind = "flaky"
-    first: Case | Attempt = case
-    others: Sequence[Case | Attempt] = case.attempts
-    if case.is_failure:
-        # Surefire's <failure> is the first run, each <rerunFailure> a later one.
-        kind, first, others = "rerun", runs[0], runs[1:]
+    first = _shown_first(case)
+    kind, others = ("flaky", list[Case | Attempt](case.attempts))
+    if first is not case:
+        kind, others = "rerun", [*case.attempts[1:], case]
     position = f'" line="{case.line}' if case.line else ""
-    head = (
-        f'{_prefix(case.classname, case.file)}{xml_attribute(case.name)}{position}" time="{_seconds(first.duration)}"'
-    )
+    head = f'{_prefix(case.classname, case.file)}{xml_attribute(case.name)}{position}" time="{_seconds(case.duration)}"'
     inner = [_result(_TAGS[first.outcome], first)] if first.outcome is not Outcome.PASSED else []
     for other in others:
         tag = f"{kind}Failure" if other.outcome is Outcome.FAILED else f"{kind}Error"
-        texts = _element("stackTrace", other.details) + _outputs(other)
+        texts = _element("stackTrace", other.details) + (_outputs(other) if other is not case else "")
         inner.append(
             f'<{tag} message="{xml_attribute(other.message)}" type="{xml_attribute(other.type)}"'
             f' time="{_seconds(other.duration)}">{texts}</{tag}>\n'
         )
-    body = "".join(inner) + _outputs(first)
+    body = "".join(inner) + _outputs(case)
     return f"{head}>\n{body}</testcase>\n" if body else f"{head}/>\n"
 
 
