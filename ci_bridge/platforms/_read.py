@@ -234,7 +234,7 @@ def repository_in_url(url: str) -> str | None:
 
 # Addresses ------------------------------------------------------------------------------------------------------------
 
-_SCP = re.compile(r"(?:[^/]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{2,}):(?!//)(.+)")
+_SCP = re.compile(r"(?:[^/]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{2,}):(?!//|:)(.+)")
 _SECRET_PARAMETER = re.compile(r"(?i)token|passw|pwd|secret|credential|auth|signature|\bsig\b|private|api_?key|\bkey\b")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@\[\]/\\?#]+)(?::[0-9]{1,5})?")
 

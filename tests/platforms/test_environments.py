@@ -15,6 +15,7 @@ import pytest
 
 from ci_bridge import platforms
 from ci_bridge.models import BuildContext
+from ci_bridge.protocols import Platform
 from tests.platforms.scenarios import Scenario, scenarios
 
 ALL = scenarios()
@@ -192,7 +193,7 @@ def test_a_log_command_of_the_platform_matches_its_patterns(name: str, line: str
 
 
 @pytest.mark.parametrize("platform", platforms.available(), ids=lambda platform: platform.name)
-def test_the_log_patterns_leave_ordinary_lines_alone_and_stay_fast(platform: platforms.Platform) -> None:
+def test_the_log_patterns_leave_ordinary_lines_alone_and_stay_fast(platform: Platform) -> None:
     for line in ("tests/test_a.py::test_b FAILED", "std::string", "section one", "a # b", " " * 200_000):
         assert not any(re.search(pattern, line) for pattern in platform.log_command_patterns)
 
