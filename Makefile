@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench lint format lock clean
+.PHONY: help setup demo test test-all bench lint format docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ format: $(STAMP)  ## let ruff rewrite what it can
 
 bench: $(STAMP)  ## measure against the named competitors and write benchmarks/README.md
 	$(BIN)/python benchmarks/run.py
+
+docs: $(STAMP)  ## rewrite the pages and the action's inputs that follow from the code
+	$(BIN)/python docs/generate.py
 
 lock:  ## refresh both lock files (needs uv on the PATH)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
