@@ -131,8 +131,8 @@ def action_inputs() -> str:
 
 def action_with(inputs: str, action: str) -> str:
     """The text of action.yml with other inputs."""
-    before, _, rest = action.partition("inputs:\n")
-    return before + inputs + "\n" + rest[rest.index("runs:\n") :]
+    before, rest = action.split("\ninputs:\n", 1)
+    return f"{before}\n{inputs}\nruns:\n" + rest.split("\nruns:\n", 1)[1]
 
 
 def _row(option: Option) -> str:
