@@ -98,7 +98,7 @@ async def open_client(
     Args:
         config: Options by name; they win over files and environment.
         env: The environment, by default the process's own.
-        directory: The checkout, by default what the platform says or the current folder.
+        directory: What globs, configuration and ``artifact_dir`` are relative to, by default the current folder.
         flags: Options given on a command line; they win over everything.
         log: Where the last rung of a ladder writes lines, by default the logger ``ci_bridge``.
 
@@ -124,7 +124,7 @@ def _build(
 ) -> Client:
     loaded, platform, context = prepare(config, env, directory, flags)
     settings = loaded.settings
-    workspace = Path(directory or context.workspace or Path.cwd())
+    workspace = Path(directory or Path.cwd())
     folder = staging_folder(Path(settings.artifact_dir), workspace)
     adapter = platforms.open_adapter(platform, env, Credentials(directory=folder))
     notice = ""
@@ -534,7 +534,7 @@ class Client:
         live = self._runs.get(test_run_id or "")
         if live is None:
             context = self.context
-            run_id = test_run_id if test_run_id else await self._worker.run(lambda: self._mark().begin(self._clock()))
+            run_id: str = test_run_id or await self._worker.run(lambda: self._mark().begin(self._clock()))
             run = TestRun(
                 id=run_id,
                 name=self.settings.comment_title,

@@ -28,7 +28,7 @@ def prepare(
     read; ``ci_system`` is therefore taken from a trusted place only.
     """
     first = platforms.read_environment(env)
-    folder = Path(directory or first.workspace or Path.cwd())
+    folder = Path(directory or Path.cwd())
     trusted = first.pr_number is None and not first.is_fork
     loaded = load_settings(env=env, directory=folder, trusted=trusted, config=config, flags=flags)
     name = loaded.settings.ci_system

@@ -63,7 +63,9 @@ def main() -> int:
     ):
         say(f"  {shown / path!s:<52} {what}")
     say()
-    say(f"Go on with:  cd {shown.parent} && ci-bridge history tests")
+    tool = Path(sys.executable).with_name("ci-bridge")
+    tool = Path(os.path.relpath(tool)) if tool.is_relative_to(Path.cwd()) else tool
+    say(f"Go on with:  {tool} -C {shown.parent} history tests")
     return 0
 
 
