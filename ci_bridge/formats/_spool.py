@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import marshal
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import cast, overload
+from typing import IO, cast, overload
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats.plugin import cut_text
@@ -25,7 +27,8 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by close()
+        self._file: IO[bytes] = io.BytesIO()
+        self._is_on_disk = False
         self._end = 0
 
     def append(self, record: list[Row]) -> int:
@@ -39,6 +42,8 @@ class Spool:
         """
         raw = marshal.dumps(record)
         try:
+            if self._end + len(raw) > _IN_MEMORY and not self._is_on_disk:
+                self._move_to_disk()
             self._file.seek(self._end)
             self._file.write(raw)
         except OSError as error:
@@ -48,6 +53,12 @@ class Spool:
         place = self._end << _LENGTH_BITS | len(raw)
         self._end += len(raw)
         return place
+
+    def _move_to_disk(self) -> None:
+        file = tempfile.TemporaryFile(prefix="ci-bridge-")  # noqa: SIM115 - closed by close()
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, file)
+        self._file, self._is_on_disk = file, True
 
     def read(self, place: int) -> list[Row]:
         """Read a record back."""

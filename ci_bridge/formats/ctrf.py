@@ -81,7 +81,8 @@ class _Reader:
         if listed:
             return tuple(
                 Attempt(
-                    _outcome_of(attempt), self._seconds(attempt), "", text_of(attempt.get("message")),
+                    _outcome_of(attempt), self._seconds(attempt), text_of(dict_of(attempt.get("extra")).get("type")),
+                    text_of(attempt.get("message")),
                     _details(attempt), _lines(attempt.get("stdout")), _lines(attempt.get("stderr")),
                 )
                 for attempt in listed
@@ -94,7 +95,8 @@ class _Reader:
 def _outcome_of(holder: dict[str, Any]) -> Outcome:
     """The outcome; what is neither passed nor skipped for a known reason is never green."""
     status = text_of(holder.get("status")).lower()
-    raw = _RAW.get(text_of(holder.get("rawStatus")).lower())
+    word = text_of(holder.get("rawStatus")) or text_of(dict_of(holder.get("extra")).get("rawStatus"))
+    raw = _RAW.get(word.lower())
     outcome = _OUTCOMES.get(status)
     if outcome is Outcome.FAILED and raw is Outcome.ERROR:
         return raw

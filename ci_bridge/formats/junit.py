@@ -146,6 +146,7 @@ class _Reader:
         self._between_cases()
         try:
             feed(parser, self._stream, self._limits, before=self._before_chunk, after=self._after_chunk)
+            self._leave_ended()
         finally:
             self._drop_open_case()
             self._flush()
@@ -267,12 +268,11 @@ class _Reader:
     def _look_at(self, tag: str, listed: list[str]) -> None:
         """Take a start tag that is not simply a further case."""
         is_open = not self._ends
-        for _ in self._ends[1:]:
-            self._leave()
-        self._ends[:] = _READY
+        self._leave_ended()
         kind = local_name(tag)
         attributes = _mapping(listed)
         if is_open:
+            self._ends[:] = _READY
             self._open(_OpenCase(self._rows.pop(), None, self._text_limit))
             self._start_inside(tag, listed)
         elif kind == _CASE:
@@ -299,6 +299,13 @@ class _Reader:
         self._stack.append(
             _Suite(self._path, self._file, attributes, self._delivered + len(self._rows), self._red)
         )  # fmt: skip
+
+    def _leave_ended(self) -> None:
+        """Take the elements off the stack whose ends were listed; a case whose end was not seen stays open."""
+        for _ in self._ends[1:]:
+            self._leave()
+        if self._ends:
+            self._ends[:] = _READY
 
     def _leave(self) -> None:
         suite = self._stack.pop()
