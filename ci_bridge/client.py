@@ -534,9 +534,10 @@ class Client:
         live = self._runs.get(test_run_id or "")
         if live is None:
             context = self.context
-            run_id: str = test_run_id or await self._worker.run(lambda: self._mark().begin(self._clock()))
+            if not test_run_id:
+                test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
             run = TestRun(
-                id=run_id,
+                id=test_run_id,
                 name=self.settings.comment_title,
                 build_id=context.build_id,
                 commit_sha=context.status_sha,
