@@ -8,6 +8,7 @@ harmless is switched on besides (https://www.sqlite.org/security.html).
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sqlite3
@@ -23,7 +24,7 @@ from typing import BinaryIO
 
 from ci_bridge.errors import HistoryError
 from ci_bridge.history import codes, seal
-from ci_bridge.history.schema import APPLICATION_ID, MOST_TESTS, VERSION, expected_schema, schema_of
+from ci_bridge.history.schema import APPLICATION_ID, CONDITIONS, MOST_TESTS, VERSION, expected_schema, schema_of
 
 LARGEST_FILE = 2 << 30
 PATIENCE = 60.0
@@ -77,17 +78,17 @@ def private_copy(path: Path, limits: Limits) -> Iterator[Path]:
         FileNotFoundError: If nothing is there.
         HistoryError: One of the three classes above, or itself where the file cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(path, flags)
+        opened = io.FileIO(path, "rb", opener=lambda name, wanted: os.open(name, wanted | flags))
     except FileNotFoundError:
         raise
     except OSError as error:
         if path.is_symlink():
             raise HistoryError(f"{path} is a symbolic link; a history must be a plain file") from None
         raise HistoryError(f"the history {path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as source:
-        status = os.fstat(descriptor)
+    with opened as source:
+        status = os.fstat(source.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise HistoryError(f"{path} is not a plain file, so it is not a history")
         if status.st_size > limits.size:
@@ -119,13 +120,13 @@ def _private_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
+def _copy(source: io.FileIO, target: BinaryIO, size: int) -> None:
     while size > 0 and (chunk := source.read(min(size, 1 << 20))):
         target.write(chunk)
         size -= len(chunk)
 
 
-def _check_header(path: Path, source: BinaryIO, size: int) -> None:
+def _check_header(path: Path, source: io.FileIO, size: int) -> None:
     """Look at the first 100 bytes (https://www.sqlite.org/fileformat2.html#the_database_header)."""
     header = source.read(100)
     if not header.strip(b"\0"):
@@ -188,6 +189,7 @@ def open_checked(copy: Path, path: Path, limits: Limits, deadline: Deadline) -> 
         if found != "ok":
             raise ValueError(f"SQLite says: {found}")
         connection.set_authorizer(_allow_reads)
+        _check_values(connection)
         _check_outcomes(connection, deadline)
     except (sqlite3.Error, ValueError) as error:
         connection.close()
@@ -227,7 +229,9 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-_FUNCTIONS = frozenset({"count", "min", "max", "sum", "lower", "instr", "glob", "replace", "trim", "char", "coalesce"})
+_FUNCTIONS = frozenset(
+    {"abs", "length", "count", "min", "max", "sum", "lower", "instr", "glob", "replace", "trim", "char", "coalesce"}
+)
 
 
 def _allow_reads(action: int, _first: str | None, second: str | None, _db: str | None, _by: str | None) -> int:
@@ -242,6 +246,13 @@ def _allow_checks(action: int, first: str | None, second: str | None, db: str | 
     if action == sqlite3.SQLITE_PRAGMA and first in ("integrity_check", "page_size"):
         return sqlite3.SQLITE_OK
     return _allow_reads(action, first, second, db, by)
+
+
+def _check_values(connection: sqlite3.Connection) -> None:
+    for table, conditions in CONDITIONS.items():
+        query = f"SELECT count(*) FROM {table} WHERE NOT ({' AND '.join(conditions)})"  # noqa: S608 - our own schema
+        if conditions and connection.execute(query).fetchone() != (0,):
+            raise ValueError(f"the table {table} holds values that are out of range")
 
 
 def _check_outcomes(connection: sqlite3.Connection, deadline: Deadline) -> None:

@@ -142,18 +142,22 @@ def record(
     Args:
         connection: From :func:`create`.
         run: Replaces the run with the same ``uid``; that one's metrics stay.
-        batches: Every case once, its attempts merged.
+        batches: Every case once, its attempts merged. Where there are none, what was recorded before stays.
         signatures: Identity -> failure signature.
     """
     if not run.uid:
         raise HistoryError("a run without an id cannot be recorded")
     run_no = _put_run(connection, run)
-    for table in ("outcome", "nonpass"):
-        connection.execute(f"DELETE FROM {table} WHERE run_no = ?", (run_no,))
-    outcomes = _Outcomes(connection, run_no, signatures)
+    outcomes = None
     for batch in batches:
-        outcomes.add(batch)
-    outcomes.finish()
+        if outcomes is None and batch:
+            for table in ("outcome", "nonpass"):
+                connection.execute(f"DELETE FROM {table} WHERE run_no = ?", (run_no,))
+            outcomes = _Outcomes(connection, run_no, signatures)
+        if outcomes is not None:
+            outcomes.add(batch)
+    if outcomes is not None:
+        outcomes.finish()
 
 
 def _put_run(connection: sqlite3.Connection, run: RunRecord) -> int:

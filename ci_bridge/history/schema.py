@@ -8,6 +8,7 @@ Tables are compact and named in the singular; the views named in the plural are 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 APPLICATION_ID = 0x63694272
@@ -32,7 +33,9 @@ _COUNT = "BETWEEN 0 AND 9007199254740991"
 
 TABLES = (
     # First, so that its page is page 2 and can be found again without reading the rest.
-    "CREATE TABLE seal (mark BLOB NOT NULL CHECK (length(mark) = 52)) STRICT",
+    """CREATE TABLE seal (
+  mark BLOB NOT NULL CHECK (length(mark) = 52)
+) STRICT""",
     f"""CREATE TABLE run (
   run_no INTEGER PRIMARY KEY CHECK (run_no {_COUNT}),
   uid TEXT NOT NULL,
@@ -106,6 +109,9 @@ TABLES = (
   ts INTEGER NOT NULL CHECK (ts {_TIME})
 ) STRICT, WITHOUT ROWID""",
 )
+
+CONDITIONS = {statement.split()[2]: re.findall(r" CHECK (\(.+\)),?$", statement, re.MULTILINE) for statement in TABLES}
+"""Table -> the conditions of its CHECK clauses. SQLite does not even load these from a file that is open read-only."""
 
 INDEXES = (
     "CREATE UNIQUE INDEX run_uid ON run (uid)",

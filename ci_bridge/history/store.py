@@ -196,7 +196,8 @@ class History:
 
         Args:
             run: What is known of it.
-            batches: Its cases, as :meth:`ci_bridge.models.Results.rows` yields them.
+            batches: Its cases, as :meth:`ci_bridge.models.Results.rows` yields them. Without any, the outcomes that
+                were recorded before stay.
             judged: Where the failures' signatures are taken from.
             metrics: Performance numbers of this run, in addition to those recorded before.
         """
