@@ -168,7 +168,7 @@ def clean_text(text: str, limit: int | None = None) -> str:
     """
     if limit is not None and len(text) > limit:
         # Nothing beyond the limit can survive; cleaning a gigabyte of it would only cost time.
-        text, spare = text[:limit], len(text) - limit
+        text, spare = text[:limit], _size(text[limit:])
     else:
         spare = 0
     if _UNCLEAN_TEXT.search(text):
@@ -194,8 +194,13 @@ def cut_text(text: str, limit: int, spare: int = 0) -> str:
     return f"{text}\n[… {spare} bytes cut]" if spare else text
 
 
+def _size(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 class CappedText:
-    """Collects pieces of text up to a cap and counts what is beyond it.
+    """Collects pieces of text up to a cap and counts the bytes that are beyond it.
 
     Args:
         limit: Characters to keep.
@@ -212,7 +217,7 @@ class CappedText:
         if kept:
             self._parts.append(kept)
             self._left -= len(kept)
-        self.cut += len(piece) - len(kept)
+        self.cut += _size(piece[len(kept) :])
 
     def __str__(self) -> str:
         text = "".join(self._parts)
