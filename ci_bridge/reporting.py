@@ -304,7 +304,7 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
         with History.read(place.history_path) as history:
             context = place.context
             view = history.view(
-                branch=context.pr_base_branch if context.pr_number else (run.branch or context.branch),
+                branch=base_branch(context, run),
                 shard=settings.shard or "",
                 build=run.build_id,
                 pr=run.pr_number,
@@ -315,6 +315,16 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
     except HistoryError as error:
         warnings.append(f"history not used: {error}")
         return analysis.judge(results, None, depth=depth, trends=False)
+
+
+def base_branch(context: BuildContext, run: TestRun) -> str | None:
+    """Whose runs to compare with: the base branch of a pull request, else the same branch, None for runs without one.
+
+    Where a pull request's base is not known, nothing is: an empty name is no branch's.
+    """
+    if context.pr_number or run.pr_number:
+        return context.pr_base_branch or context.default_branch or ""
+    return run.branch or context.branch
 
 
 def _shown(judgement: Judgement, settings: Settings) -> Judgement:

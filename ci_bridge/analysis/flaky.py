@@ -3,7 +3,8 @@
 Two models compete for a test's outcomes. A *coin* fails each run with the same unknown probability, Beta(0.5, 3)
 beforehand. A *sticky* test breaks after a pass with a probability from Beta(1, 200) and is mended after a failure with
 one from Beta(1, 1). The logarithm of the Bayes factor is the weight of the evidence in nats; above 3 the test is called
-flaky. Runs in which many tests failed at once say nothing about one of them and are left out.
+flaky, once it took part in ten runs and failed in two. Runs in which many tests failed at once say nothing about one of
+them and are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from ci_bridge.analysis.view import HistoryView, SeenRun
 
 LIKELY = 3.0
 """Nats from which a test is called flaky."""
+
+LEAST_RUNS, LEAST_FAILURES = 10, 2
+"""Below these a test is young rather than flaky: one failure of a new test looks like a coin to any model."""
 
 PROVEN_MIXES = 2
 """Commits with a pass and a failure from which it is proven."""
@@ -50,8 +54,9 @@ class Flakiness:
 
     @property
     def is_likely(self) -> bool:
-        """True if the coin explains the outcomes much better."""
-        return self.log_bayes_factor > LIKELY
+        """True if the coin explains the outcomes much better, and there are enough of them."""
+        enough = self.runs >= LEAST_RUNS and self.failures >= LEAST_FAILURES
+        return enough and self.log_bayes_factor > LIKELY
 
     @property
     def text(self) -> str:
@@ -97,6 +102,7 @@ class Window:
         letters = [*compress(outcomes, self._kept)]
         last: dict[str | None, int] = {}
         steps = [0, 0, 0, 0]  # pass-pass, pass-fail, fail-pass, fail-fail
+        flips = 0
         base = self._base
         for letter, branch in zip(letters, self._branches, strict=True):
             if letter == "P":
@@ -105,13 +111,15 @@ class Window:
                 red = 1
             else:
                 continue
-            steps[2 * (last[branch] if branch in last else last.get(base, 0)) + red] += 1
+            before = last.get(branch, last.get(base))
+            flips += before is not None and before != red
+            steps[2 * (before or 0) + red] += 1
             last[branch] = red
         failures = steps[1] + steps[3]
         return Flakiness(
             runs=sum(steps),
             failures=failures,
-            flips=steps[1] + steps[2],
+            flips=flips,
             mixed_commits=self._mixed(letters) if failures else 0,
             log_bayes_factor=_log_bayes_factor(steps) if failures else 0.0,
         )

@@ -106,7 +106,7 @@ class _Judge:
             if self._view is not None and base is not None and base.failed
             else None,
             log_bayes_factor=flakiness.log_bayes_factor,
-            spark=letters[:SPARK_RUNS][::-1].replace("R", "P"),
+            spark=letters[: SPARK_RUNS - 1][::-1].replace("R", "P") + ("F" if case.is_failure else "P"),
         )
 
     def _baseline_sha(self, base: _Base | None) -> str | None:
@@ -123,7 +123,7 @@ class _Judge:
             return Verdict.FLAKY, flakiness.text
         if self._view is None or self._view.baseline is None:
             return Verdict.UNJUDGED, "no earlier run to compare with"
-        branch = self._view.branch or "the base branch"
+        branch = self._view.branch or "the run before"
         if base is None:
             return Verdict.NEW, f"not run on {branch} before"
         run = self._view.base_runs[base.newest]

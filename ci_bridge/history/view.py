@@ -135,7 +135,7 @@ class View:
         self.branch = branch
         until = believed_until(connection, milliseconds(now))
         self.base_runs: Sequence[SeenRun] = self._runs(
-            "trusted AND branch = ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (?5 IS NULL OR build IS NOT ?5)",
+            "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (?5 IS NULL OR build IS NOT ?5)",
             (branch, shard, until, uid, build),
             BASE_RUNS,
         )
