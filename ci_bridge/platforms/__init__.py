@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from ci_bridge.errors import MissingDependencyError, PlatformNotFoundError
 from ci_bridge.models import BuildContext, Credentials
@@ -18,6 +19,8 @@ from ci_bridge.protocols import Adapter, Platform
 
 ENTRY_POINT_GROUP = "ci_bridge.platforms"
 FALLBACK = "local"
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +76,8 @@ def detect(env: Mapping[str, str]) -> Platform:
     Args:
         env: The job's environment; read only. Without a match it is ``local``.
     """
-    for platform in available():
-        try:
-            if platform.detect(env):
-                return platform
-        except Exception as error:  # noqa: BLE001 another package's code must not cost this build its report
-            _log.warning("platform %s could not look at the environment: %s", platform.name, _line(error))
-    return _load_folder(FALLBACK)
+    found = (platform for platform in available() if _ask(platform, partial(platform.detect, env), False))
+    return next(found, _load_folder(FALLBACK))
 
 
 def read_environment(env: Mapping[str, str], ci_system: str = "auto") -> BuildContext:
@@ -96,11 +94,7 @@ def read_environment(env: Mapping[str, str], ci_system: str = "auto") -> BuildCo
         PlatformNotFoundError: If ``ci_system`` names no platform.
     """
     platform = detect(env) if ci_system.strip().lower() in ("", "auto") else load(ci_system)
-    try:
-        return platform.read_context(env)
-    except Exception as error:  # noqa: BLE001 as in detect
-        _log.warning("platform %s could not read the environment: %s", platform.name, _line(error))
-        return BuildContext(platform.name)
+    return _ask(platform, partial(platform.read_context, env), BuildContext(platform.name))
 
 
 def fill_from_git(context: BuildContext, directory: Path) -> BuildContext:
@@ -108,8 +102,8 @@ def fill_from_git(context: BuildContext, directory: Path) -> BuildContext:
 
     Never raises and never uses the network; without git or a checkout the context stays as it is.
     """
-    fill = load(context.platform).fill
-    return fill(context, directory) if fill else context
+    platform = load(context.platform)
+    return _ask(platform, partial(platform.fill, context, directory), context) if platform.fill else context
 
 
 def open_adapter(platform: Platform, env: Mapping[str, str], credentials: Credentials) -> Adapter:
@@ -137,7 +131,17 @@ def open_adapter(platform: Platform, env: Mapping[str, str], credentials: Creden
 
 def code_host_of(url: str) -> Platform | None:
     """The platform on whose code host this repository lives, None if its address does not tell."""
-    return next((platform for platform in available() if platform.owns_url(url)), None)
+    found = (platform for platform in available() if _ask(platform, partial(platform.owns_url, url), False))
+    return next(found, None)
+
+
+def _ask(platform: Platform, question: Callable[[], T], otherwise: T) -> T:
+    """The platform's answer; another package's code must not cost this build its report."""
+    try:
+        return question()
+    except Exception as error:  # noqa: BLE001 whatever it is
+        _log.warning("the platform %s could not be asked: %s", platform.name, _line(error))
+        return otherwise
 
 
 @cache
@@ -164,7 +168,7 @@ def _found() -> tuple[tuple[Platform, ...], Mapping[str, str]]:
             continue
         try:
             platform = entry.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 as in detect
+        except (Exception, SystemExit) as error:  # noqa: BLE001 as in _ask
             broken[entry.name] = f"{where}: {_line(error)}"
             continue
         if not isinstance(platform, Platform):

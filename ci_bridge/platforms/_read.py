@@ -216,7 +216,8 @@ def pull_number(ref: str) -> str | None:
 
 
 _PULL_URL = re.compile(
-    r"(https?://[^?#]+?)/(?:-/)?(?:pull|pulls|pullrequest|pull-requests|merge_requests)/([1-9][0-9]{0,18})(?:[/?#].*)?"
+    r"(https?://[^?#]+?)/(?:-/)?(?:pull|pulls|pullrequest|pull-requests|merge_requests)/([1-9][0-9]{0,18})(?:[/?#].*)?",
+    re.DOTALL,
 )
 
 

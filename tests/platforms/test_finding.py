@@ -122,6 +122,17 @@ def test_a_platform_that_raises_when_reading_gives_its_name(install: Install, ca
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_platform_that_raises_over_an_address_does_not_own_it(install: Install) -> None:
+    install(
+        "from dataclasses import replace\n"
+        'platform = replace(platform_called("builder", 5), owns_url=lambda url: 1 / 0, fill=lambda *args: 1 / 0)',
+        "builder = {module}:platform",
+    )
+    assert platforms.code_host_of("https://github.com/acme/cart") is platforms.load("github")
+    context = BuildContext("builder")
+    assert platforms.fill_from_git(context, Path("/")) is context
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import string
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,6 +111,15 @@ def test_the_address_of_a_pull_request_tells_number_and_repository(
     assert (_read.number_in_url(url), _read.repository_in_url(url)) == (number, repository)
 
 
+def test_an_address_of_the_greatest_length_takes_little_time() -> None:
+    for unit in ("/pull/1/", "/", "pull/", "@", ":", "%", "https://a@"):
+        url = "https://code.example/a" + unit * (130_000 // len(unit)) + "\n"
+        start = time.process_time()
+        for read in (_read.number_in_url, _read.repository_in_url, _read.repository_url, _read.web_url, _read.pull_ref):
+            read(url)
+        assert time.process_time() - start < 2
+
+
 def event_file(path: object) -> dict[str, str]:
     return {**scenario("github", "event-file-missing").env, "GITHUB_EVENT_PATH": str(path)}
 
@@ -130,6 +140,16 @@ class TestEventFile:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         assert self.left(fifo) == self.expected
+
+    def test_what_a_fifo_holds_is_not_read(self, tmp_path: Path) -> None:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        descriptor = os.open(fifo, os.O_RDWR)
+        try:
+            os.write(descriptor, b'{"repository": {"default_branch": "main"}}')
+            assert self.left(fifo) == self.expected
+        finally:
+            os.close(descriptor)
 
     def test_a_device_in_its_place_is_passed_over(self) -> None:
         assert self.left("/dev/zero") == self.expected
