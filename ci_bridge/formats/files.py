@@ -99,9 +99,9 @@ def find_files(
 class _Searcher:
     def __init__(self, workspace: Path, limits: Limits, exclude: Iterable[Path]) -> None:
         self._workspace = os.path.abspath(workspace)
-        self._real_workspace = os.path.realpath(workspace)
+        self._real_workspace = _real(workspace)
         self._limits = limits
-        self._excluded = {os.path.realpath(os.path.join(self._workspace, path)) for path in exclude}
+        self._excluded = {_real(os.path.join(self._workspace, path)) for path in exclude}
         self._excluded.add(os.path.join(self._real_workspace, ".git"))
         self._found: dict[str, Found] = {}
         self._total = 0
@@ -127,6 +127,8 @@ class _Searcher:
 
     def expand(self, pattern: str) -> Iterator[tuple[str, bool]]:
         """Absolute paths that a pattern matches, and whether it spells them out."""
+        if not pattern.strip():
+            return
         literal = os.path.join(self._workspace, pattern)
         if os.path.lexists(literal) or not _MAGIC.search(pattern.replace("{", "*")):
             if os.path.isdir(literal) and not os.path.islink(literal):
@@ -144,18 +146,18 @@ class _Searcher:
     def _root_of(self, start: str) -> str:
         """The real folder that everything found from ``start`` has to lie in."""
         is_inside = os.path.commonpath([self._workspace, start]) == self._workspace
-        return self._real_workspace if is_inside else os.path.realpath(start)
+        return self._real_workspace if is_inside else _real(start)
 
     def _walk(self, start: str, parts: list[str], root: str) -> Iterator[str]:
         """Match path parts below a folder, without following links; iterative, so depth costs no stack."""
-        if not _is_below(os.path.realpath(start), root):
+        if not _is_below(_real(start), root):
             self._reject(start, _OUTSIDE)
             return
         todo = [(start, 0)]
         seen: set[tuple[str, int]] = set()
         while todo:
             folder, index = todo.pop()
-            if (folder, index) in seen or os.path.realpath(folder) in self._excluded:
+            if (folder, index) in seen or _real(folder) in self._excluded:
                 continue
             seen.add((folder, index))
             part = parts[index]
@@ -187,11 +189,12 @@ class _Searcher:
             reason = "it does not exist" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
             self._reject(path, reason, FileState.UNREADABLE)
             return
-        real = os.path.realpath(path)
         if not stat.S_ISREG(status.st_mode):
             reason = next((reason for test, reason in _KINDS if test(status.st_mode)), "no regular file")
             self._reject(path, reason)
-        elif not _is_below(real, self._root_of(os.path.dirname(path))):
+            return
+        real = _real(path)
+        if not _is_below(real, self._root_of(os.path.dirname(path))):
             self._reject(path, _OUTSIDE)
         elif any(_is_below(real, folder) for folder in self._excluded):
             self._reject(path, "it is in a folder that is never read")
@@ -222,6 +225,13 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError:
         return []
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.path.realpath(path)
+    except OSError:  # a link that nobody may read; what cannot be resolved lies nowhere
+        return ""
 
 
 def _is_below(path: str, folder: str) -> bool:

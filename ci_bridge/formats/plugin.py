@@ -190,7 +190,8 @@ def cut_text(text: str, limit: int, spare: int = 0) -> str:
             text, spare = text[: match.start()], spare + int(match[1])
         raw = text.encode()
         if len(raw) > limit:
-            text, spare = raw[:limit].decode("utf-8", "ignore"), spare + len(raw) - limit
+            text = raw[:limit].decode("utf-8", "ignore")
+            spare += len(raw) - _size(text)
     return f"{text}\n[… {spare} bytes cut]" if spare else text
 
 
