@@ -64,7 +64,8 @@ def locate(case: Case, index: SourceIndex) -> tuple[str, int] | None:
         if frame.line > 0 and (path := _tracked(index, frame.file, case)) is not None
     ]
     if file is None:
-        file = next((path for name in paths_of_class(case.classname) if (path := index.find(name))), None)
+        found = (index.find(name, from_class=True) for name in paths_of_class(case.classname))
+        file = next(filter(None, found), None)
     for path, line in frames:
         if file is None or path == file:
             return path, line
@@ -74,9 +75,12 @@ def locate(case: Case, index: SourceIndex) -> tuple[str, int] | None:
 def _tracked(index: SourceIndex, file: str, case: Case) -> str | None:
     # Go names files without their folder; the package that the case belongs to says which one is meant.
     if "/" not in file and "\\" not in file:
-        for package in (case.classname, *reversed(case.suite)):
-            if "/" in package and (path := index.find(f"{package.rstrip('/')}/{file}", from_trace=True)):
+        packages = [name.rstrip("/") for name in (case.classname, *reversed(case.suite)) if "/" in name]
+        for package in packages:
+            if path := index.find(f"{package}/{file}", from_trace=True, from_class=True):
                 return path
+        if packages:
+            return index.only(file)
     return index.find(file, from_trace=True)
 
 

@@ -189,8 +189,11 @@ def _reason(type_: str, message: str, details: str) -> str:
         # A trace's last line names the exception in Python, its first one elsewhere.
         lines = [text for text in details[:2_000].split("\n") if text.strip()]
         line = fold(lines[0], 300) if lines else ""
+    type_ = fold(type_, 200)
     short = type_.rsplit(".", 1)[-1]
-    return line if not short or short in line else f"{short}: {line}" if line else fold(type_, 200)
+    if not line:
+        return type_
+    return line if not short or short in line else f"{short}: {line}"
 
 
 def _long_text(details: str, output: str, error_output: str) -> str:

@@ -27,13 +27,14 @@ class SourceIndex:
         self._tracked = frozenset(path for paths in self._by_name.values() for path in paths)
         self._workspace = _normal(workspace).rstrip("/") if workspace else ""
 
-    def find(self, reported: str, *, from_trace: bool = False) -> str | None:
+    def find(self, reported: str, *, from_trace: bool = False, from_class: bool = False) -> str | None:
         """The tracked file that ``reported`` means, None if there is none or more than one.
 
         Args:
             reported: A path as a tool wrote it: absolute on some machine, relative to some folder, with either slash.
             from_trace: It comes from a stack trace, whose frames are mostly other people's files; a bare file name
                 must then not be taken from the end of an absolute path.
+            from_class: It is made of a class's or a package's name: a bare file name must not be taken from its end.
         """
         if not reported or len(reported) > _MAX_PATH or "\0" in reported:
             return None
@@ -48,15 +49,20 @@ class SourceIndex:
         while path.startswith("../"):
             path = path[3:]
         path = path.lstrip("/")
-        return self._exact_or_only(path, absolute, from_trace)
+        return self._exact_or_only(path, absolute, may_be_bare=not (from_class or (absolute and from_trace)))
 
-    def _exact_or_only(self, path: str, absolute: bool, from_trace: bool) -> str | None:
+    def only(self, name: str) -> str | None:
+        """The tracked file of this name, folders left out, if there is just one."""
+        found = self._by_name.get(name, ())
+        return found[0] if len(found) == 1 else None
+
+    def _exact_or_only(self, path: str, absolute: bool, *, may_be_bare: bool) -> str | None:
         if path in self._tracked and not absolute:
             return path
         candidates = self._by_name.get(path.rsplit("/", 1)[-1], ())
         # A tracked path that the reported one ends with: the longest is the only one that explains all of it.
         inside = [one for one in candidates if path == one or path.endswith("/" + one)]
-        if absolute and from_trace:
+        if not may_be_bare:
             inside = [one for one in inside if "/" in one]
         if inside:
             return max(inside, key=len)
@@ -92,7 +98,10 @@ _PYTHON = re.compile(r'^\s*File "([^"]+)", line ([0-9]{1,7})\b')
 _JAVA = re.compile(r"^\s*at ([\w.$/@-]+)\.[\w$<>]+\(([\w$-]+\.[A-Za-z]{1,8}):([0-9]{1,7})\)")
 _CSHARP = re.compile(r"^\s*at .*? in (.+):line ([0-9]{1,7})\s*$")
 _PHP = re.compile(r"^#[0-9]+ (.+?)\(([0-9]{1,7})\)")
-_PATH_LINE = re.compile(r"((?:[A-Za-z]:)?[^\s:()\"'<>|*?\[\]]+\.[A-Za-z][A-Za-z0-9]{0,7}):([0-9]{1,7})(?=[:)\],\s]|$)")
+_PATH_LINE = re.compile(
+    r"(?:file://)?((?:(?<![A-Za-z])[A-Za-z]:(?=[\\/]))?[^\s:()\"'<>|*?\[\]]+\.[A-Za-z][A-Za-z0-9]{0,7})"
+    r":([0-9]{1,7})(?=[:)\],\s]|$)"
+)
 _NOT_CLASS = re.compile(r"^(?:java\.base|[\w.]+@[\w.]+)/")
 
 
@@ -113,10 +122,8 @@ def frames_of(trace: str) -> Iterator[Frame]:
             found.append(Frame(match[1], int(match[2])))
         elif match := _JAVA.match(text):
             found.append(Frame(_java_path(match[1], match[2]), int(match[3])))
-        elif match := _CSHARP.match(text) or _PHP.match(text):
+        elif (match := _CSHARP.match(text) or _PHP.match(text)) or (match := _PATH_LINE.search(text)):
             found.append(Frame(match[1], int(match[2])))
-        elif match := _PATH_LINE.search(text):
-            found.append(Frame(match[1].removeprefix("file://"), int(match[2])))
     return iter(found[::-1] if outermost_first else found)
 
 

@@ -213,7 +213,7 @@ def test_a_custom_template_gets_the_same_values_escaped(tmp_path: Path) -> None:
     assert isinstance(report.results, MemoryResults)
     report.results.files = (InputFile("<img> @all", "junit", FileState.UNREADABLE),)
     body = render_comment(report, template=template)
-    assert body.startswith("<!-- ci-bridge:report -->\n# ❌ 1 new failure")
+    assert body.startswith("<!-- ci-bridge:report -->\n# ❌ 1 file could not be read · 1 new failure")
     assert "* <code>tests&#47;test&#95;cart&#46;py&#58;&#58;test&#95;total</code>" in body
     assert "total 24, raw <code>&#60;img&#62; &#64;all</code>" in body
 
