@@ -40,6 +40,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.text = ""
+        self.pieces: list[str] = []
         self.raw: dict[str, list[str]] = {"script": [], "style": []}
         self.feed(source)
         self.close()
@@ -61,10 +62,11 @@ class Page(HTMLParser):
             self.raw[self.open[-1]][-1] += data
         else:
             self.text += data
+            self.pieces.append(data)
 
     @property
     def words(self) -> str:
-        return " ".join(self.text.split())
+        return " ".join(" ".join(self.pieces).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
