@@ -2,6 +2,7 @@
 ARG BASE=debian:13-slim
 
 FROM ${BASE} AS build
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3-venv \
  && python3 -m venv /opt/pip \
@@ -27,6 +28,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="ci-bridge" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/ci-bridge/ci-bridge"
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git libpython3-stdlib python3-minimal \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
