@@ -66,6 +66,7 @@ def read_results(
     spool: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
     exclude: Sequence[Path] = (),
+    formats: Sequence[Format] | None = None,
 ) -> Collected:
     """Read all files that the patterns find. One bad file never costs the others.
 
@@ -78,6 +79,7 @@ def read_results(
         spool: Keep every row; without, ``rows()`` raises and less is written to disk.
         on_progress: Called with the bytes read so far and the bytes of all files.
         exclude: Folders that are never read, such as our own output.
+        formats: The formats to recognise, in the order in which they are asked; by default all that are installed.
 
     Returns:
         The results; close them, or use them as a context manager.
@@ -92,11 +94,15 @@ def read_results(
     collected = Collected(limits, mask, spool=spool)
     try:
         search = find_files(patterns, workspace=workspace, limits=limits, exclude=exclude)
-        for text in (*_discovered()[1], *search.notes):
+        if formats is None:
+            formats, problems = _discovered()
+            search.notes[:0] = problems
+        for text in search.notes:
             collected.add_note(text)
         for rejected in search.rejected:
             collected.add_file(rejected)
-        reading = _Reading(collected, limits, time_unit, sum(found.size for found in search.files), on_progress)
+        size = sum(found.size for found in search.files)
+        reading = _Reading(collected, formats, limits, time_unit, size, on_progress)
         for found, chosen in _in_order_of_execution(reading.recognise(search.files)):
             reading.read(found, chosen)
         collected.finish()
@@ -112,12 +118,14 @@ class _Reading:
     def __init__(
         self,
         collected: Collected,
+        formats: Sequence[Format],
         limits: Limits,
         time_unit: str,
         size: int,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
         self._collected = collected
+        self._formats = formats
         self._limits = limits
         self._time_unit = time_unit
         self._size = size
@@ -136,7 +144,7 @@ class _Reading:
             except (ResultsError, OSError) as error:
                 self._unreadable(found, str(error))
                 continue
-            if chosen := _format_of(head):
+            if chosen := next((item for item in self._formats if head and item.sniff(head)), None):
                 recognised.append((found, chosen, started_at(head)))
             else:
                 self._not_recognised(found, head)
@@ -185,10 +193,6 @@ class _Reading:
         self._done += count
         if self._on_progress is not None:
             self._on_progress(min(self._done, self._size), self._size)
-
-
-def _format_of(head: bytes) -> Format | None:
-    return next((item for item in available() if item.sniff(head)), None) if head else None
 
 
 def _root_of(head: bytes) -> bytes | None:
