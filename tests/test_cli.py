@@ -76,11 +76,11 @@ class TestHelp:
         (workspace / "reports").mkdir()
         (workspace / "reports" / "junit.xml").write_text(GREEN)
         (workspace / "README.md").write_text("# Read me")
-        prepared = {
+        preparations: dict[tuple[str, ...], tuple[str, ...]] = {
             ("artifact", "download"): ("artifact", "upload", "README.md", "--name", "Read me"),
             ("history", "check"): ("report", "green.xml"),
-        }.get(command)
-        if prepared:
+        }
+        if prepared := preparations.get(command):
             assert cli(*prepared, cwd=workspace).returncode == 0
         done = cli(*shlex.split(example[1]), cwd=workspace)
         assert done.returncode == 0, done.stderr

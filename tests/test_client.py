@@ -555,7 +555,7 @@ class TestHistoryAndMetrics:
         run(body())
 
     @pytest.mark.parametrize("arguments", [{"grouping": "moon"}, {"timeframe": "1 week"}, {"timeframe": "-1d"}])
-    def test_an_unknown_grouping_or_timeframe_is_refused(self, tmp_path: Path, arguments: dict[str, str]) -> None:
+    def test_an_unknown_grouping_or_timeframe_is_refused(self, tmp_path: Path, arguments: dict[str, Any]) -> None:
         async def body() -> None:
             async with client_over(FakeAdapter(), tmp_path) as client:
                 with pytest.raises(ConfigError):
@@ -612,4 +612,4 @@ def test_every_public_name_is_there() -> None:
     for name in ci_bridge.__all__:
         assert getattr(ci_bridge, name) is not None
     with pytest.raises(AttributeError):
-        _ = ci_bridge.nothing  # type: ignore[attr-defined]
+        _ = ci_bridge.nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -14,9 +15,12 @@ from ci_bridge.worker import Worker
 def test_calls_run_one_at_a_time_in_order_on_one_thread() -> None:
     seen: list[tuple[int, int]] = []
 
+    def note(number: int) -> None:
+        seen.append((number, threading.get_ident()))
+
     async def body() -> None:
         worker = Worker()
-        await asyncio.gather(*(worker.run(lambda n=n: seen.append((n, threading.get_ident()))) for n in range(20)))
+        await asyncio.gather(*(worker.run(partial(note, number)) for number in range(20)))
         worker.close()
 
     asyncio.run(body())
