@@ -106,12 +106,15 @@ class Tally:
 
 
 def all_judged(report: Report) -> Sequence[JudgedCase]:
-    """The judged cases; where nothing was judged, the run's failures and retried passes stand in, unjudged."""
-    if report.judgement.judged:
-        return report.judgement.judged
+    """The judged cases, and the run's failures and retried passes that nobody judged."""
+    judged, results = report.judgement.judged, report.results
+    if len(judged) >= len(results.failures) + len(results.flaky):
+        return judged
+    known = {one.case.identity for one in judged}
     return [
-        *(JudgedCase(case, Verdict.UNJUDGED) for case in report.results.failures),
-        *(JudgedCase(case, Verdict.FLAKY) for case in report.results.flaky),
+        *judged,
+        *(JudgedCase(case, Verdict.UNJUDGED) for case in results.failures if case.identity not in known),
+        *(JudgedCase(case, Verdict.FLAKY) for case in results.flaky if case.identity not in known),
     ]
 
 

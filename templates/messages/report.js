@@ -49,8 +49,8 @@
     name.className = "name";
     if (code.length > 2) name.href = `#case-${code.slice(2)}`;
     const place = document.createElement("i");
-    place.textContent = places[i] && `${places[i]}::`;
-    name.append(place, names[i]);
+    place.textContent = places[i];
+    name.append(names[i], place);
     name.title = `${places[i] && `${places[i]}::`}${names[i]}`;
     item.append(name, span("time", text(seconds[i])));
     return item;

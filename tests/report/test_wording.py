@@ -7,6 +7,7 @@ import pytest
 from ci_bridge.models import FileState, InputFile, Judgement, Outcome, RunState, Totals, Verdict, identity_of
 from ci_bridge.report import conclusion, headline, status_description
 from ci_bridge.report.wording import (
+    all_judged,
     count_text,
     delta_text,
     duration_delta_text,
@@ -165,3 +166,12 @@ def test_errors_and_new_failures_conclude_as_failure() -> None:
 def test_fixed_tests_are_good_news_in_a_green_run() -> None:
     judgement = Judgement(fixed=(identity_of((), "c", "", "x"),), baseline=baseline(totals=Totals(failed=1)))
     assert headline(report_of([passed()], judgement=judgement)) == "1 test passed · 1 fixed"
+
+
+def test_cases_that_the_judge_left_out_are_still_told() -> None:
+    report = report_of([failed(), failed("b"), flaky()], [judged(failed())])
+    assert [(one.case.name, one.verdict) for one in all_judged(report)] == [
+        ("test_total", Verdict.NEW),
+        ("b", Verdict.UNJUDGED),
+        ("test_reconnect", Verdict.FLAKY),
+    ]
