@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_bridge.config import (
@@ -332,6 +332,7 @@ def test_pipes_folders_and_dead_links_are_refused_without_waiting(tmp_path: Path
     assert "a link to nowhere" in problem(tmp_path)
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=300))
 def test_whatever_bytes_a_file_holds_the_answer_is_settings_or_a_config_error(tmp_path_factory, data: bytes):
     directory = tmp_path_factory.mktemp("config")
@@ -344,6 +345,7 @@ def test_whatever_bytes_a_file_holds_the_answer_is_settings_or_a_config_error(tm
         assert isinstance(loaded.settings, Settings)
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from([option.variable for option in options()]), text=st.text(max_size=40))
 def test_whatever_a_variable_holds_the_answer_is_settings_or_a_config_error(name: str, text: str):
     try:
