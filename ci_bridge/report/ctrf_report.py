@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from ci_bridge._version import __version__
 from ci_bridge.models import Attempt, Case, Report, Row, case_of_row
 from ci_bridge.report.escape import without_credentials, without_surrogates
-from ci_bridge.report.rows import filled, names_are_plain, plain_value
+from ci_bridge.report.rows import filled, names_are_plain, plain_value, write_items
 
 SPEC_VERSION = "0.0.0"
 _STATUS = {"passed": "passed", "failed": "failed", "error": "failed", "skipped": "skipped"}
@@ -29,11 +29,7 @@ def write_ctrf(report: Report, stream: TextIO) -> None:
     """
     stream.write(without_surrogates(_head(report)))
     stream.write(',"tests":[')
-    separator = "\n"
-    for chunk in _tests(report):
-        stream.write(separator)
-        stream.write(without_surrogates(chunk))
-        separator = ",\n"
+    write_items(stream, _tests(report))
     stream.write(f'\n],"environment":{without_surrogates(_dumps(_environment(report)))}}}}}\n')
 
 

@@ -23,7 +23,7 @@ from ci_bridge.models import (
     case_of_row,
 )
 from ci_bridge.report.escape import without_credentials, without_surrogates
-from ci_bridge.report.rows import Verdicts, filled, names_are_plain, plain_value
+from ci_bridge.report.rows import Verdicts, filled, names_are_plain, plain_value, write_items
 from ci_bridge.report.wording import headline
 
 SCHEMA = "ci-bridge/report/1"
@@ -43,11 +43,7 @@ def write_json(report: Report, stream: TextIO) -> None:
     head = json.dumps(_head(report), ensure_ascii=False, allow_nan=False, indent=1)
     stream.write(without_surrogates(head.removesuffix("\n}")))
     stream.write(',\n "tests": [')
-    separator = "\n"
-    for chunk in _tests(report):
-        stream.write(separator)
-        stream.write(without_surrogates(chunk))
-        separator = ",\n"
+    write_items(stream, _tests(report))
     stream.write("\n ]\n}\n")
 
 

@@ -1,6 +1,6 @@
 """JUnit XML, streamed, that CI systems accept and that our own reader reads back as the same run.
 
-Order and nesting follow the schema of Jenkins' xUnit plugin (``junit-10.xsd``) and retries that of Maven Surefire
+Order and nesting follow the common schema (``junit-10.xsd``) and retries that of Maven Surefire
 (``flakyFailure``, ``rerunFailure`` …). Beyond both, a case bears ``file`` and ``line`` where they are known, as pytest
 and many others write them, because they belong to its identity.
 """

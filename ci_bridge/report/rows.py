@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from ci_bridge.models import SEPARATOR, JudgedCase, Report, Row, Verdict, identity_of
+from ci_bridge.report.escape import without_surrogates
 from ci_bridge.report.wording import all_judged
 
 
@@ -44,6 +45,15 @@ class Verdicts:
         if (judged := self.of(row)) is not None:
             return str(judged.verdict)
         return str(Verdict.FIXED) if row[5] == "passed" and self.is_fixed(row) else ""
+
+
+def write_items(stream: TextIO, chunks: Iterable[str]) -> None:
+    """Write batches of JSON items, each batch already joined, into an open list."""
+    separator = "\n"
+    for chunk in chunks:
+        stream.write(separator)
+        stream.write(without_surrogates(chunk))
+        separator = ",\n"
 
 
 def plain_value(value: Any) -> Any:

@@ -143,7 +143,7 @@ class _Printer:
         from rich.box import ASCII2, SIMPLE_HEAD
         from rich.table import Table
 
-        return Table(box=ASCII2 if self.ascii_only else SIMPLE_HEAD, pad_edge=False, header_style="")
+        return Table(box=ASCII2 if self.ascii_only else SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
 
     def section(self, section: Section) -> None:
         limit = _LIMITS[section.key]
