@@ -50,7 +50,7 @@ CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = (
     )),
     ("setup", _words(
         r"(?:error|failed) (?:at|in|during) (?:the )?(?:setup|teardown|fixture)", r"fixture '[^']{1,80}' not found",
-        r"\b(?:before|after)(?:all|each)?\b[\"']? hook", r"\bset ?up(?:class|method)? (?:failed|error)",
+        r"\b(?:before|after)[ _-]?(?:all|each)?[\"']? hook", r"\bset ?up(?:class|method)? (?:failed|error)",
         r"(?:before|after)_(?:all|each|scenario|feature)", r"@Before(?:All|Each|Class)\b", r"initializationError",
         r"suite failed to run", r"collection (?:error|failure)", r"\bINTERNALERROR\b",
     )),

@@ -81,24 +81,39 @@ def scan(
     correlation = _correlation(window, split, before, later)
     if best < threshold * math.sqrt((1 + correlation) / (1 - correlation)):
         return None
+    split = _locate(window, split, before, later)
+    if min(split, count - split) < LEAST_SIDE:
+        return None
+    before, later = statistics.median(window[:split]), statistics.median(window[split:])
     if abs(later - before) <= least_change * abs(before):
         return None
     return ChangePoint(len(values) - count + split, before, later, best)
 
 
+def _locate(window: Sequence[float], split: int, before: float, after: float) -> int:
+    """Move a split to where the values around it are nearest to the two medians: ranks are blind to distances."""
+    first, last = max(split - LEAST_SIDE, 0), min(split + LEAST_SIDE, len(window))
+    costs = [0.0]
+    for value in window[first:last]:
+        costs.append(costs[-1] + abs(value - before) - abs(value - after))
+    return first + min(range(len(costs)), key=lambda at: (costs[at], abs(first + at - split)))
+
+
 def change_points(values: Sequence[float], threshold: float = METRIC_THRESHOLD) -> list[ChangePoint]:
     """Every change of level in a series, oldest first, as :func:`scan` finds them when values come in one by one."""
-    found: list[ChangePoint] = []
+    found: list[tuple[int, float]] = []
     start, end = 0, 2 * LEAST_SIDE
     while end <= len(values):
-        change = scan(values[max(start, end - WINDOW) : end], threshold)
+        first = max(start, end - WINDOW)
+        change = scan(values[first:end], threshold)
         if change is not None:
-            index = max(start, end - WINDOW) + change.index
-            found.append(ChangePoint(index, change.before, change.after, change.z))
-            start = index
+            start = first + change.index
+            found.append((start, change.z))
             end = max(end, start + 2 * LEAST_SIDE - 1)
         end += 1
-    return found
+    edges = [0, *(index for index, _ in found), len(values)]
+    levels = [statistics.median(values[a:b][:WINDOW]) for a, b in pairwise(edges)] if values else []
+    return [ChangePoint(index, levels[at], levels[at + 1], z) for at, (index, z) in enumerate(found)]
 
 
 def _ranks(values: Sequence[float]) -> tuple[list[float], int]:

@@ -18,7 +18,7 @@ import pytest
 from ci_bridge.errors import HistoryError
 from ci_bridge.history import History, recording, saving
 from ci_bridge.history.saving import previous_of
-from tests.history.samples import NOW, case, record, remember, rows, simple_history, uids
+from tests.history.samples import NOW, record, remember, rows, simple_history, uids
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -245,8 +245,9 @@ def test_a_name_with_signs_of_patterns_and_addresses_works(tmp_path: Path) -> No
 
 def test_update_answers_what_the_change_answers(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite"
-    assert History.update(path, lambda history: history.record(record(0), rows([case("test_one")])) or 7) == 7
-    assert uids(path) == ["run-0"]
+    simple_history(path)
+    assert History.update(path, lambda history: history.prune(2, now=NOW)) == 1
+    assert uids(path) == ["run-2", "run-1"]
 
 
 def test_old_runs_go_and_what_only_they_mention_goes_with_them(tmp_path: Path) -> None:
