@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ci_bridge.report.sections import Section
 
 _SHRINKING = (
+    ("remarks", "entries"),
     ("system", "entries"),
     ("metrics", "entries"),
     ("slowest", "entries"),

@@ -41,7 +41,7 @@ _FIRST_ROWS = 200
 _FILES = 500
 _OPEN = 3
 _TABLES = ("slowest", "metrics", "system")
-_COLLAPSED = ("known", "fixed", "groups")
+_COLLAPSED = ("known", "fixed", "groups", "remarks")
 _OUTCOMES = {"passed": "p", "failed": "f", "error": "e", "skipped": "s"}
 _SIGNS = {
     RunState.SUCCESS: "M7 12.5l3.5 3.5L17 9",

@@ -30,7 +30,7 @@ from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, 
 from ci_bridge.report.wording import emoji, headline, headline_phrases, plural, spark_text, tally
 
 DEFAULT_TITLE = "Test results"
-_COLLAPSED = frozenset({"known", "fixed", "slowest", "metrics", "system"})
+_COLLAPSED = frozenset({"known", "fixed", "slowest", "metrics", "system", "remarks"})
 _QUOTAS: Mapping[str, Mapping[str, Quota]] = {
     "minimal": {
         "problems": Quota(10),
@@ -46,6 +46,7 @@ _QUOTAS: Mapping[str, Mapping[str, Quota]] = {
         "fixed": Quota(50),
         "slower": Quota(10),
         "groups": Quota(5),
+        "remarks": Quota(10),
     },
     "detailed": {
         "problems": Quota(50),
@@ -59,6 +60,7 @@ _QUOTAS: Mapping[str, Mapping[str, Quota]] = {
         "slowest": Quota(10),
         "metrics": Quota(50),
         "system": Quota(50),
+        "remarks": Quota(50),
     },
 }
 _SUMMARY_QUOTAS = {key: Quota(1_000, quota.details and 16_000) for key, quota in _QUOTAS["detailed"].items()}

@@ -30,6 +30,7 @@ TITLES = {
     "slowest": "Slowest tests",
     "metrics": "Metrics",
     "system": "System",
+    "remarks": "Remarks on files",
 }
 """Key of a section -> its title, in the order of reading."""
 
@@ -45,7 +46,11 @@ NOUNS = {
     "slowest": "slow test",
     "metrics": "metric",
     "system": "fact of the system|facts of the system",
+    "remarks": "remark on a file|remarks on files",
 }
+
+_UNCLASSIFIED = "unknown"
+"""The category that says nothing; it is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,10 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
     for item in all_judged(report):
         judged[item.verdict].append(item)
     problems = [file for file in results.files if file.state in (FileState.UNREADABLE, FileState.RECOVERED)]
-    # A file that was read may still have lied about its counters or held a text that was cut.
-    problems += [file for file in results.files if file.state is FileState.READ and file.note]
+    # A file that was read may still have lied about its counters or held a text that was cut; one that was ignored may
+    # have been meant to hold results.
+    quiet = (FileState.READ, FileState.IGNORED)
+    remarks = [file for file in results.files if file.state in quiet and (file.note or file.state is not quiet[0])]
     files = [
         *(Entry(file.path, evidence=str(file.state), message=file.note) for file in problems[:limit]),
         *(Entry("all files", message=note) for note in results.notes[:limit]),
@@ -149,6 +156,13 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
             [Entry(fold(str(key), 60), message=fold(str(value), 200)) for key, value in report.system_info.items()],
             len(report.system_info),
         ),
+        "remarks": (
+            [
+                Entry(file.path, file.note, "" if file.state is FileState.READ else str(file.state))
+                for file in remarks[:limit]
+            ],
+            len(remarks),
+        ),
     }
     return [Section(key, tuple(entries), total) for key, (entries, total) in found.items() if total]
 
@@ -161,13 +175,9 @@ def entry_of(judged: JudgedCase) -> Entry:
     """The entry of a judged case. A case that passed on retry shows why its last bad attempt failed."""
     case = judged.case
     reason, details = reason_of(case)
+    category = "" if judged.category == _UNCLASSIFIED else judged.category
     return Entry(
-        case.display_name,
-        reason,
-        judged.evidence.text or _retried(case),
-        judged.evidence.spark,
-        details,
-        judged.category,
+        case.display_name, reason, judged.evidence.text or _retried(case), judged.evidence.spark, details, category
     )
 
 

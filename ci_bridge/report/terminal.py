@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_LIMITS = {"problems": 20, "new": 20, "unjudged": 20, "flaky": 10, "known": 0, "fixed": 10, "slower": 5, "groups": 3}
+_LIMITS = {
+    **dict.fromkeys(("problems", "new", "unjudged"), 20),
+    "flaky": 10,
+    "known": 0,
+    "fixed": 10,
+    "slower": 5,
+    "groups": 3,
+    "remarks": 5,
+}
 _STYLES = {"problems": "red", "new": "red", "unjudged": "red", "flaky": "yellow", "fixed": "green"}
 _SIGNS = {
     RunState.PENDING: ("…", "...", "cyan"),
@@ -103,11 +111,11 @@ class _Printer:
     def blank(self) -> None:
         self.console.print()
 
-    def line(self, text: str, style: str = "", *, indent: int = 0) -> None:
+    def line(self, text: str, style: str = "", *, indent: int = 0, cut: bool = False) -> None:
         from rich.padding import Padding
         from rich.text import Text
 
-        body = Text(text, style=style, overflow="fold")
+        body = Text(text, style=style, overflow="ellipsis" if cut else "fold", no_wrap=cut)
         self.console.print(Padding(body, (0, 0, 0, indent), expand=False))
 
     def print(self) -> None:
@@ -164,8 +172,8 @@ class _Printer:
             self.line(" · ".join(fact for fact in facts if fact), "dim", indent=4)
         if with_trace and entry.details:
             lines = log_lines(entry.details.rstrip("\n"), prefix="│ " if not self.ascii_only else "| ")
-            for text in lines[-_TRACE_LINES:]:
-                self.line(text[:1_000], "dim", indent=4)
+            for text in [line for line in lines if line[2:].strip()][-_TRACE_LINES:]:
+                self.line(text[:1_000], "dim", indent=4, cut=True)
 
     def receipts(self) -> None:
         if not self.report.receipts:
@@ -178,10 +186,10 @@ class _Printer:
         table.add_column("Where and why", overflow="fold", ratio=1)
         for receipt in self.report.receipts:
             where = [without_credentials(receipt.url or ""), receipt.reason]
-            via = f" ({receipt.via})" if receipt.via and receipt.via not in receipt.channel else ""
+            via = f" ({log_line(receipt.via, 20)})" if receipt.via and receipt.via not in receipt.channel else ""
             table.add_row(
                 Text(log_line(receipt.channel, 40)),
-                Text(log_line(receipt.state, 20) + log_line(via, 24), _RECEIPTS.get(receipt.state, "")),
+                Text(f"{log_line(receipt.state, 20)}{via}", _RECEIPTS.get(receipt.state, "")),
                 Text(log_line(" · ".join(part for part in where if part), 600)),
             )
         self.blank()

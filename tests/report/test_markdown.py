@@ -269,3 +269,21 @@ def test_a_local_report_is_named_and_not_linked() -> None:
 def test_the_group_of_a_cause_lists_its_members() -> None:
     body = render_comment(rich_report(), template="detailed")
     assert "tests/test_cart.py::test_tax" in body
+
+
+def test_remarks_on_files_do_not_make_a_green_run_loud() -> None:
+    files = (
+        InputFile("a.xml", "junit", FileState.READ, 1, "claims 2 tests, holds 1"),
+        InputFile("notes.xml", "", FileState.IGNORED, 0, "not a test result"),
+    )
+    report = report_of(MemoryResults([passed()], files=files))
+    assert render_comment(report).count("\n") == 2
+    summary = render_summary(report)
+    assert "Remarks on files" in summary
+    assert "not a test result" in summary
+    assert "claims 2 tests&#44; holds 1" in summary
+
+
+def test_a_category_that_says_nothing_is_not_shown() -> None:
+    body = render_comment(report_of([failed()], [judged(failed(), category="unknown")]))
+    assert "unknown" not in body

@@ -117,3 +117,13 @@ def test_a_command_that_wrapping_brings_to_the_start_of_a_line_is_broken() -> No
 
 def test_log_commands_of_the_platforms_are_broken() -> None:
     assert "section_start:12" not in printed(report_of([failed("section_start:12:x")]))
+
+
+def test_a_receipt_names_what_carried_it() -> None:
+    receipt = Receipt(True, "summary", "out/summary.md", "comment: no token", "comment", "degraded")
+    assert "degraded (summary)" in printed(report_of([passed()], receipts=(receipt,)))
+
+
+def test_long_lines_of_a_trace_are_cut_so_that_the_bar_stays_whole() -> None:
+    lines = printed(report_of([failed(details="x" * 300 + "\n\n" + "last")])).split("\n")
+    assert [line for line in lines if "│" in line] == [f"    │ {'x' * 73}…", "    │ last"]
