@@ -466,7 +466,9 @@ def metric_record(
 
     async def job(client: Client) -> Receipt:
         run_id = run or await client.current_run_id()
-        return await client.record_performance_metric(run_id, task, name, value, unit)
+        receipt = await client.record_performance_metric(run_id, task, name, value, unit)
+        saved = await client.flush()
+        return receipt if saved else saved
 
     _finish(_with_client(job, _flags(pairs), directory, as_json=as_json), as_json=as_json)
 

@@ -14,18 +14,20 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge import platforms
-from ci_bridge.arguments import finite_of, mapping_of, number_of, outcome_counts, sha_of, text_of, time_of, uuid7
+from ci_bridge.arguments import finite_of, mapping_of, number_of, sha_of, text_of, time_of, uuid7
 from ci_bridge.artifacts import category_of, collect, staging_folder, unpack
 from ci_bridge.config import LoadedSettings, Settings
 from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, NotFoundError
+from ci_bridge.live import Announcer, LiveRun
 from ci_bridge.masking import Masker
+from ci_bridge.memory import Memory
 from ci_bridge.models import (
     Artifact,
     ArtifactQuery,
@@ -34,11 +36,11 @@ from ci_bridge.models import (
     Credentials,
     Metric,
     Receipt,
-    RunState,
     StatusState,
     TestRun,
 )
 from ci_bridge.preparation import prepare
+from ci_bridge.progress import state_of
 from ci_bridge.protocols import (
     Adapter,
     Platform,
@@ -47,19 +49,18 @@ from ci_bridge.protocols import (
     SupportsMetrics,
     SupportsStatus,
     SupportsSummary,
-    SupportsTestRuns,
     SupportsUpload,
     capabilities_of,
 )
 from ci_bridge.retry import Deadline, RetryPolicy
 from ci_bridge.run_mark import RunMark
 from ci_bridge.worker import Worker
+from ci_bridge.workplace import Workplace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ci_bridge.history import History
-    from ci_bridge.reporting import ReportOutcome, Workplace
+    from ci_bridge.reporting import ReportOutcome
 
 logger = logging.getLogger("ci_bridge")
 
@@ -67,21 +68,8 @@ _RUN_FIELDS = frozenset(
     {"name", "build_id", "commit_sha", "branch", "pr_number", "system_info", "status", "summary", "metadata"}
 )
 _FINAL = frozenset({"completed", "failed", "cancelled", "error", "success", "failure", "timeout", "aborted"})
-_METRICS_KEPT_BACK = 1000
-
 STOP_SECONDS = 1.5
 """What a stopped job gets to end its current step: a runner grants 2.5 s after SIGTERM."""
-
-
-@dataclass(slots=True)
-class _Live:
-    """A test run of this client."""
-
-    run: TestRun
-    sent_at: float = float("-inf")
-    flush: asyncio.TimerHandle | None = None
-    artifacts: list[Artifact] = field(default_factory=list)
-    delivered_by_report: bool = False
 
 
 @asynccontextmanager
@@ -191,12 +179,24 @@ class Client:
         )
         self._notice = notice
         self._masker = Masker.from_environment(env)
-        self._runs: dict[str, _Live] = {}
+        self._runs: dict[str, LiveRun] = {}
         self._current: str | None = None
-        self._metrics: list[Metric] = []
-        self._unsaved: set[str] = set()
+        self._place = Workplace(
+            settings=settings,
+            context=context,
+            adapter=adapter,
+            host=self._host,
+            courier=self._courier(),
+            masker=self._masker,
+            workspace=workspace,
+            directory=self._directory,
+            log=self._log,
+            clock=clock,
+            stopped=lambda: self._stopped,
+        )
+        self._memory = Memory(self._worker, self._place)
+        self._announcer = Announcer(self._workplace, monotonic)
         self._stopped = False
-        self._tasks: set[asyncio.Task[Any]] = set()
         if settings.detailed_logging:
             logger.setLevel(logging.DEBUG)
 
@@ -228,11 +228,11 @@ class Client:
             system_info=mapping_of(data, "system_info"),
             metadata={**{k: v for k, v in data.items() if k not in _RUN_FIELDS}, **mapping_of(data, "metadata")},
         )
-        self._runs[run.id] = live = _Live(run)
+        self._runs[run.id] = live = LiveRun(run)
         self._current = run.id
-        self._unsaved.add(run.id)
+        self._memory.keep_run(run)
         if self.settings.enable_status_updates and not self.settings.update_on_completion_only:
-            await self._push(live)
+            await self._announcer.push(live)
         return live.run
 
     async def update_test_run(self, test_run_id: str, update_data: Mapping[str, Any]) -> Receipt:
@@ -265,69 +265,20 @@ class Client:
             completed_at=(time_of(data.get("end_time") or data.get("completed_at")) or self._clock())
             if final
             else None,
-            state=_state_of(status, summary, final=final),
+            state=state_of(status, summary, final=final),
         )
-        self._unsaved.add(test_run_id)
+        self._memory.keep_run(live.run)
         if not self.settings.enable_status_updates:
             receipt = skipped("run", "enable_status_updates = false")
         elif final:
-            receipt = await self._push(live)
+            receipt = await self._announcer.push(live)
         elif self.settings.update_on_completion_only:
             receipt = skipped("run", "update_on_completion_only = true")
         else:
-            wait = live.sent_at + self.settings.update_interval - self._monotonic()
-            if wait <= 0:
-                receipt = await self._push(live)
-            else:
-                self._push_later(live, wait)
-                reason = f"sent with the next update, in {wait:.0f} s at the latest (update_interval)"
-                receipt = Receipt(True, "", None, reason, "run", "coalesced")
+            receipt = await self._announcer.update(live, self.settings.update_interval)
         if final:
-            await self._save_history()
+            await self._memory.save()
         return receipt
-
-    def _push_later(self, live: _Live, wait: float) -> None:
-        if live.flush is not None:
-            return
-
-        def due() -> None:
-            live.flush = None
-            task = asyncio.get_running_loop().create_task(self._push(live))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-        live.flush = asyncio.get_running_loop().call_later(wait, due)
-
-    async def _push(self, live: _Live) -> Receipt:
-        """Show the run as it is now: as a test run, else as a commit status, else in the log."""
-        if live.flush is not None:
-            live.flush.cancel()
-            live.flush = None
-        live.sent_at = self._monotonic()
-        adapter, host, run = self._adapter, self._host, live.run
-        text = _progress_text(run, self.settings.status_update_format)
-        run = replace(run, title=run.title or text.partition("\n")[0], text=text)
-        rungs = []
-        if self.settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
-
-            def send() -> str | None:
-                if run.remote_id is None:
-                    remote = adapter.create_test_run(run)
-                else:
-                    remote = adapter.update_test_run(run.remote_id, run)
-                live.run = replace(live.run, remote_id=remote.id, url=remote.url)
-                return remote.url
-
-            rungs.append(Rung("run", send))
-        sha = run.commit_sha or self.context.status_sha
-        if isinstance(host, SupportsStatus) and sha:
-            state = StatusState(str(run.state)) if run.state is not RunState.NO_RESULTS else StatusState.ERROR
-            status = CommitStatus(
-                sha, state, run.name, text.partition("\n")[0][:140], run.url or self.context.build_url
-            )
-            rungs.append(Rung("status", lambda: host.set_status(status)))
-        rungs.append(log_rung(lambda: text, self._log))
-        return await self._courier().send("run", rungs)
 
     # Artifacts
 
@@ -545,14 +496,14 @@ class Client:
                 pr_number=context.pr_number,
                 created_at=self._clock(),
             )
-            live = self._runs[run.id] = _Live(run)
+            live = self._runs[run.id] = LiveRun(run)
         self._current = live.run.id
-        await self._save_history()  # numbers recorded so far are part of the report
+        await self._memory.save()  # numbers recorded so far are part of the report
         outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
         live.run = outcome.report.run
-        self._unsaved.discard(live.run.id)
+        self._memory.forget_run(live.run.id)
         await self._worker.run(lambda: self._mark().finish(live.run.id))
-        await self._save_history()
+        await self._memory.save()
         return outcome
 
     # History and metrics
@@ -564,8 +515,8 @@ class Client:
             Rows with ``id created_at completed_at status build_id commit_sha branch total_tasks completed_tasks
             failed_tasks duration metadata``; times are ISO 8601 in UTC, durations seconds.
         """
-        await self._save_history()
-        return await self._read_history(lambda history: history.runs(limit=limit, branch=branch))
+        await self._memory.save()
+        return await self._memory.read(lambda history: history.runs(limit=limit, branch=branch))
 
     async def record_performance_metric(
         self,
@@ -595,9 +546,7 @@ class Client:
         if not self.settings.enable_history_tracking:
             receipt = skipped("metric", "enable_history_tracking = false")
         else:
-            self._metrics.append(metric)
-            if len(self._metrics) >= _METRICS_KEPT_BACK:
-                await self._save_history()
+            await self._memory.keep_metric(metric)
         if isinstance(adapter, SupportsMetrics):
             shown = await self._courier().send("metric", [Rung("metric", lambda: adapter.record_metric(metric))])
             receipt = receipt or shown
@@ -612,8 +561,8 @@ class Client:
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """Recorded numbers, newest first, as ``id run_id task_id metric_name metric_value unit recorded_at``."""
-        await self._save_history()
-        return await self._read_history(
+        await self._memory.save()
+        return await self._memory.read(
             lambda history: history.metrics(run_id=test_run_id, metric_name=metric_name, task_id=task_id, limit=limit)
         )
 
@@ -637,9 +586,9 @@ class Client:
         """
         from ci_bridge.analysis import analyze_trend
 
-        await self._save_history()
+        await self._memory.save()
         now = self._clock()
-        points = await self._read_history(lambda history: history.metric_points(metric_name))
+        points = await self._memory.read(lambda history: history.metric_points(metric_name))
         try:
             return analyze_trend(
                 points, metric_name=metric_name, grouping=grouping, timeframe=timeframe, limit=limit, now=now
@@ -654,21 +603,12 @@ class Client:
             pattern: Part of the name; None for all.
             limit: Most rows.
         """
-        await self._save_history()
-        return await self._read_history(lambda history: history.tests(pattern or "", limit=limit))
+        await self._memory.save()
+        return await self._memory.read(lambda history: history.tests(pattern or "", limit=limit))
 
     async def check_history(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Whether a history file is sound: ``path``, ``sound``, and its counts or what is wrong with it."""
-        from ci_bridge.history import History
-
-        target = self._workspace / path if path else self._workplace().history_path
-        found = await self._worker.run(lambda: History.check(target))
-        return {
-            "path": str(found.path),
-            "sound": found.sound,
-            "size_bytes": found.size,
-            "problems": list(found.problems),
-        }
+        return await self._memory.check(self._workspace / path if path else None)
 
     async def prune_history(self, days: int | None = None, *, force: bool = False) -> int:
         """Drop runs older than ``days`` (by default ``history_retention_days``).
@@ -679,53 +619,15 @@ class Client:
         Raises:
             HistoryError: It would drop more than half of them, and ``force`` is not set.
         """
-        from ci_bridge.history import History
+        await self._memory.save()
+        return await self._memory.prune(days or self.settings.history_retention_days, force=force)
 
-        place = self._workplace()
-        await self._save_history()
-
-        def prune() -> int:
-            with History.writing(place.history_path) as history:
-                return history.prune(days or self.settings.history_retention_days, now=self._clock(), force=force)
-
-        return await self._worker.run(prune)
-
-    async def _save_history(self) -> None:
-        """Remember the runs and numbers that are not in the history yet; what fails is kept for the next time."""
-        if not self.settings.enable_history_tracking or not (self._unsaved or self._metrics):
-            return
-        from ci_bridge.history import History
-        from ci_bridge.reporting import record_of
-
-        place = self._workplace()
-        runs = [self._runs[run_id].run for run_id in self._unsaved]
-        metrics = list(self._metrics)
-
-        def save() -> None:
-            with History.writing(place.history_path) as history:
-                for run in runs:
-                    history.record(record_of(place, run), ())
-                history.record_metric(*metrics)
-
-        try:
-            await self._worker.run(save)
-        except CIBridgeError as error:
-            logger.warning("history not saved: %s", error)
-            return
-        self._unsaved.difference_update(run.id for run in runs)
-        del self._metrics[: len(metrics)]
-
-    async def _read_history(self, query: Callable[[History], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Ask the history on the worker thread; no rows where there is none yet."""
-        from ci_bridge.history import History
-
-        path = self._workplace().history_path
-
-        def read() -> list[dict[str, Any]]:
-            with History.read(path) as history:
-                return query(history)
-
-        return await self._worker.run(read)
+    async def flush(self) -> Receipt:
+        """Save every run and number that is not in the history yet."""
+        problem = await self._memory.save()
+        if problem:
+            return Receipt(False, "", None, problem, "history", "failed")
+        return Receipt(True, "history", str(self._memory.path), "", "history")
 
     async def current_run_id(self) -> str:
         """The id of this build's test run, for a process that did not create it: a report, a number, a file.
@@ -772,11 +674,8 @@ class Client:
         try:
             if not self._stopped:
                 for live in self._runs.values():
-                    if live.flush is not None:
-                        await self._push(live)
-                if self._tasks:
-                    await asyncio.gather(*self._tasks, return_exceptions=True)
-                await self._save_history()
+                    await self._announcer.finish(live)
+                await self._memory.save()
             else:
                 await self._worker.drain(STOP_SECONDS)
         finally:
@@ -789,50 +688,9 @@ class Client:
             self._worker.close()
 
     def _courier(self) -> Courier:
+        """A fresh time budget for one call."""
         deadline = Deadline(float(self.settings.deadline_seconds), self._monotonic)
         return Courier(self._worker, self._policy, deadline, self._notice)
 
     def _workplace(self) -> Workplace:
-        from ci_bridge.reporting import Workplace
-
-        return Workplace(
-            settings=self.settings,
-            context=self.context,
-            adapter=self._adapter,
-            host=self._host,
-            courier=self._courier(),
-            masker=self._masker,
-            workspace=self._workspace,
-            directory=self._directory,
-            log=self._log,
-            clock=self._clock,
-            stopped=lambda: self._stopped,
-        )
-
-
-def _state_of(status: str, summary: Mapping[str, Any], *, final: bool) -> RunState:
-    """The state that a run's status and counts amount to."""
-    if not final:
-        return RunState.PENDING
-    if status == "failed" or status == "failure":
-        return RunState.FAILURE
-    counts = outcome_counts(summary)
-    if status not in ("completed", "success") or counts["error"]:
-        return RunState.ERROR
-    return RunState.FAILURE if counts["failed"] else RunState.SUCCESS
-
-
-def _progress_text(run: TestRun, form: str) -> str:
-    """What a status update says: a first line for ``minimal``, with counts for ``basic``, and more for ``detailed``."""
-    counts = outcome_counts(run.summary)
-    total = run.summary.get("total_tasks", sum(counts.values()))
-    done = sum(counts.values())
-    lines = [f"{run.name}: {run.status}"]
-    if form != "minimal" and done:
-        parts = [f"{number} {outcome}" for outcome, number in counts.items() if number]
-        lines[0] += f" - {done} of {total}: {', '.join(parts)}"
-    if form == "detailed":
-        if run.summary.get("duration") is not None:
-            lines.append(f"Duration: {float(run.summary['duration']):.1f} s")
-        lines += [f"{key}: {value}" for key, value in run.system_info.items()]
-    return "\n".join(lines)
+        return replace(self._place, courier=self._courier())

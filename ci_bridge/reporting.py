@@ -14,20 +14,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
 from ci_bridge import analysis, formats
-from ci_bridge.arguments import outcome_counts
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.atomic import open_text_atomically
 from ci_bridge.config import Settings
-from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
+from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
-from ci_bridge.history import History, RunRecord
-from ci_bridge.masking import Masker
+from ci_bridge.history import History
+from ci_bridge.memory import record_of
 from ci_bridge.models import (
     Artifact,
     BuildContext,
@@ -42,11 +41,9 @@ from ci_bridge.models import (
     RunState,
     StatusState,
     TestRun,
-    Totals,
     Verdict,
 )
 from ci_bridge.protocols import (
-    Adapter,
     SupportsAnnotations,
     SupportsComments,
     SupportsOutputs,
@@ -67,6 +64,7 @@ from ci_bridge.report import (
     write_json,
     write_junit,
 )
+from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
 
@@ -109,31 +107,6 @@ _STATUS_OF_RUN = {
 
 class Stopped(Exception):  # noqa: N818 - not an error: the reader asked for it
     """The job was told to stop."""
-
-
-@dataclass(slots=True)
-class Workplace:
-    """What a report job works with; the client fills it."""
-
-    settings: Settings
-    context: BuildContext
-    adapter: Adapter
-    host: Adapter
-    courier: Courier
-    masker: Masker
-    workspace: Path
-    directory: Path
-    log: Callable[[str], None]
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    stopped: Callable[[], bool] = lambda: False
-
-    @property
-    def history_path(self) -> Path:
-        """Where the history of this project lies."""
-        folder = Path(self.settings.history_url) if self.settings.history_url else self.directory
-        folder = folder if folder.is_absolute() else self.workspace / folder
-        key = self.settings.history_key
-        return folder / (f"history-{key}.sqlite" if key else "history.sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,34 +580,3 @@ async def _remember(place: Workplace, report: Report, judged: Sequence[JudgedCas
         return str(place.history_path)
 
     return await place.courier.send("history", [Rung("history", save)])
-
-
-def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> RunRecord:
-    """The history's row for a run."""
-    context, settings = place.context, place.settings
-    if report is not None:
-        totals = report.results.totals
-    else:
-        counts = outcome_counts(run.summary)
-        totals = Totals(**counts, duration=float(run.summary.get("duration") or 0.0))
-    end = run.completed_at
-    return RunRecord(
-        uid=run.id,
-        ts=run.created_at,
-        completed_at=end,
-        platform=context.platform,
-        repo=context.repository,
-        branch=run.branch,
-        sha=run.commit_sha,
-        pr=run.pr_number,
-        build=run.build_id,
-        attempt=context.attempt,
-        job=context.job_name or context.job_id,
-        shard=settings.shard or "",
-        status=str(report.state) if report is not None else run.status,
-        totals=totals,
-        duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
-        # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
-        trusted=run.pr_number is None and not context.is_fork,
-        extra={**run.metadata, "name": run.name},
-    )

@@ -1,0 +1,161 @@
+"""The client's side of the history: what is not saved yet, and one door for reading and writing.
+
+Runs and numbers are kept back and saved together, since each save writes the whole file anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ci_bridge.arguments import outcome_counts
+from ci_bridge.errors import CIBridgeError
+from ci_bridge.models import Metric, Report, TestRun, Totals
+from ci_bridge.worker import Worker
+from ci_bridge.workplace import Workplace
+
+if TYPE_CHECKING:
+    from ci_bridge.history import History, RunRecord
+
+logger = logging.getLogger("ci_bridge")
+
+METRICS_KEPT_BACK = 1000
+"""Numbers that wait in memory at most."""
+
+
+class Memory:
+    """The history of one client.
+
+    Args:
+        worker: The thread that SQLite is used on.
+        place: Knows where the file lies and what the build is.
+    """
+
+    def __init__(self, worker: Worker, place: Workplace) -> None:
+        self._worker = worker
+        self._place = place
+        self._runs: dict[str, TestRun] = {}
+        self._metrics: list[Metric] = []
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._place.history_path
+
+    def keep_run(self, run: TestRun) -> None:
+        """Save this run next time."""
+        self._runs[run.id] = run
+
+    def forget_run(self, run_id: str) -> None:
+        """The run is saved already, with its cases."""
+        self._runs.pop(run_id, None)
+
+    async def keep_metric(self, metric: Metric) -> None:
+        """Save this number next time, at once if many wait."""
+        self._metrics.append(metric)
+        if len(self._metrics) >= METRICS_KEPT_BACK:
+            await self.save()
+
+    async def save(self) -> str:
+        """Save what was kept back; what fails is kept for the next time.
+
+        Returns:
+            Why it failed, empty if it did not.
+        """
+        if not self._place.settings.enable_history_tracking or not (self._runs or self._metrics):
+            return ""
+        from ci_bridge.history import History
+
+        runs, metrics = list(self._runs.values()), list(self._metrics)
+
+        def write() -> None:
+            with History.writing(self.path) as history:
+                for run in runs:
+                    history.record(record_of(self._place, run), ())
+                history.record_metric(*metrics)
+
+        try:
+            await self._worker.run(write)
+        except CIBridgeError as error:
+            logger.warning("history not saved: %s", error)
+            return str(error)
+        for run in runs:
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
+        del self._metrics[: len(metrics)]
+        return ""
+
+    async def read(self, query: Callable[[History], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Ask the history; it is empty where there is none yet.
+
+        Raises:
+            HistoryError: If there is a file but no sound one.
+        """
+        from ci_bridge.history import History
+
+        def ask() -> list[dict[str, Any]]:
+            with History.read(self.path) as history:
+                return query(history)
+
+        return await self._worker.run(ask)
+
+    async def check(self, path: Path | None) -> dict[str, Any]:
+        """Whether a file, by default our own, is sound."""
+        from ci_bridge.history import History
+
+        found = await self._worker.run(lambda: History.check(path or self.path))
+        return {
+            "path": str(found.path),
+            "sound": found.sound,
+            "size_bytes": found.size,
+            "problems": list(found.problems),
+        }
+
+    async def prune(self, days: int, *, force: bool) -> int:
+        """Drop runs older than ``days``; answers how many.
+
+        Raises:
+            HistoryError: It would drop more than half of them, and ``force`` is not set; or it cannot be saved.
+        """
+        from ci_bridge.history import History
+
+        def drop() -> int:
+            with History.writing(self.path) as history:
+                return history.prune(days, now=self._place.clock(), force=force)
+
+        return await self._worker.run(drop)
+
+
+def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> RunRecord:
+    """The history's row for a run."""
+    from ci_bridge.history import RunRecord
+
+    context, settings = place.context, place.settings
+    if report is not None:
+        totals = report.results.totals
+    else:
+        counts = outcome_counts(run.summary)
+        totals = Totals(**counts, duration=float(run.summary.get("duration") or 0.0))
+    end = run.completed_at
+    return RunRecord(
+        uid=run.id,
+        ts=run.created_at,
+        completed_at=end,
+        platform=context.platform,
+        repo=context.repository,
+        branch=run.branch,
+        sha=run.commit_sha,
+        pr=run.pr_number,
+        build=run.build_id,
+        attempt=context.attempt,
+        job=context.job_name or context.job_id,
+        shard=settings.shard or "",
+        status=str(report.state) if report is not None else run.status,
+        totals=totals,
+        duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
+        # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
+        trusted=run.pr_number is None and not context.is_fork,
+        extra={**run.metadata, "name": run.name},
+    )
