@@ -45,9 +45,15 @@ class RepairedStream:
         self._pieces = self._all(source)
         self.is_exhausted = False
 
-    def read(self, _size: int, /) -> bytes:
-        """The next non-empty piece, empty at the end."""
-        return next((encoded for piece in self._pieces if (encoded := piece.encode())), b"")
+    def read(self, size: int, /) -> bytes:
+        """About ``size`` bytes, empty at the end; never crumbs, with each of which expat would scan a long tag anew."""
+        parts, length = [], 0
+        for piece in self._pieces:
+            parts.append(piece)
+            length += len(piece)
+            if length >= size:
+                break
+        return "".join(parts).encode()
 
     def _all(self, source: Source) -> Iterator[str]:
         yield f"<{ROOT}>"

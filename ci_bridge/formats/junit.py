@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats._repair import RepairedStream
-from ci_bridge.formats._xml import ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
+from ci_bridge.formats._xml import LAST_CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source, clean_name, seconds_of
 from ci_bridge.models import Attempt, Case, Outcome, Row
 
@@ -171,7 +171,7 @@ class _Reader:
             huge_tree=False,
         )  # fmt: skip
         try:
-            while piece := self._stream.read(0):
+            while piece := self._stream.read(LAST_CHUNK):
                 parser.feed(piece)
             parser.close()
         except (etree.LxmlError, ResultsError):
