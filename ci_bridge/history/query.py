@@ -50,7 +50,13 @@ def runs(
     ]  # fmt: skip
 
 
-def metrics(
+def metrics(connection: sqlite3.Connection, **filters: Any) -> list[dict[str, Any]]:
+    """Performance numbers, oldest first, as the public API gives them; filters as in :func:`metric_points`."""
+    keys = ("id", "run_id", "task_id", "metric_name", "metric_value", "unit", "recorded_at")
+    return [{key: point[key] for key in keys} for point in metric_points(connection, **filters)]
+
+
+def metric_points(
     connection: sqlite3.Connection,
     *,
     run_id: str | None = None,
@@ -60,22 +66,10 @@ def metrics(
     since: datetime | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Performance numbers, oldest first, the newest ``limit`` of those that match."""
-    keys = ("id", "run_id", "task_id", "metric_name", "metric_value", "unit", "recorded_at")
-    points = metric_points(connection, run_id, metric_name, task_id, branch, since, limit)
-    return [{key: point[key] for key in keys} for point in points]
+    """Performance numbers, oldest first, the newest ``limit`` of those that match.
 
-
-def metric_points(
-    connection: sqlite3.Connection,
-    run_id: str | None = None,
-    metric_name: str | None = None,
-    task_id: str | None = None,
-    branch: str | None = None,
-    since: datetime | None = None,
-    limit: int | None = None,
-) -> list[dict[str, Any]]:
-    """Like :func:`metrics`, with what trends are grouped by: ``branch commit_sha platform shard task_type``."""
+    With what trends are grouped by: ``branch commit_sha platform shard task_type``.
+    """
     conditions = {"uid = ?": run_id, "name = ?": metric_name, "task = ?": task_id, "branch = ?": branch}
     where, values = _where(conditions, "metric.ts", since)
     rows = connection.execute(

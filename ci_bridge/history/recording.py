@@ -34,6 +34,9 @@ from ci_bridge.models import SEPARATOR, Metric, Outcome, Row, Totals
 LONGEST_EXAMPLE = 4096
 """Bytes kept of one failure's text."""
 
+LONGEST_TEXT = 1 << 16
+"""Characters of any other text; readers of formats cut long before."""
+
 EXAMPLES_PER_RUN = 4 << 20
 """Bytes of failure texts that one run may add: a run in which everything fails must not swell the file."""
 
@@ -167,7 +170,7 @@ def _put_run(connection: sqlite3.Connection, run: RunRecord) -> int:
         run.platform, run.repo, run.branch, run.sha, run.pr, run.build, run.attempt, run.job, run.shard, run.status,
         *(_count(n) for n in (totals.passed, totals.failed, totals.error, totals.skipped, totals.flaky)),
         _count(run.duration * 1000), _count(totals.duration * 1000), int(run.trusted),
-        json.dumps(dict(run.extra), allow_nan=False, default=str, sort_keys=True),
+        _json(run.extra),
     )  # fmt: skip
     columns = COLUMNS["run"][1:]
     places = ", ".join("?" * len(columns))
@@ -184,9 +187,20 @@ def _count(number: float) -> int:
     return min(max(round(number), 0), _LARGEST_COUNT) if math.isfinite(number) else 0
 
 
+def _json(extra: Mapping[str, Any]) -> str:
+    """What JSON can hold of it, within bounds."""
+    try:
+        text = json.dumps(dict(extra), default=str, skipkeys=True)
+        if "NaN" in text or "Infinity" in text:
+            text = json.dumps(json.loads(text, parse_constant=str))
+    except (ValueError, RecursionError):
+        return json.dumps({"left_out": "it is no tree of values"})
+    return text if len(text) <= LONGEST_TEXT else json.dumps({"left_out": f"{len(text)} characters are too many"})
+
+
 def clean(value: Any) -> Any:
-    """Text that SQLite can hold: lone surrogates become question marks."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    """Text that SQLite can hold and a reader lets pass: lone surrogates become question marks, the rest is cut."""
+    return value[:LONGEST_TEXT].encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 class _Outcomes:
@@ -226,7 +240,10 @@ class _Outcomes:
     def _numbers(self, names: list[str]) -> list[int]:
         try:
             "".join(names).encode()
+            longest = max(map(len, names), default=0)
         except UnicodeEncodeError:
+            longest = LONGEST_TEXT + 1
+        if longest > LONGEST_TEXT:
             names = [clean(name) for name in names]
         known = numbers_of(self._connection, names)
         added = {}

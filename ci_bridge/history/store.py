@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,8 +96,9 @@ class History:
                 history.close()
                 raise found.damage
             history.warnings.extend(_remarks(Path(path), found))
-            history._close.push(stack.pop_all())
-        history._close.callback(connection.close)
+            if sys.platform == "win32":  # elsewhere an open file may go, so that a killed reader leaves nothing
+                history._close = stack.pop_all()
+                history._close.callback(connection.close)
         return history
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -288,3 +289,44 @@ def test_a_very_large_run_is_recorded_in_portions(path: Path) -> None:
         assert history.statistics()["tests"] == 30_000
         assert history.tests("test_29001")[0]["runs"] == 2
         assert history.test_series(identity("test_29001"))[0]["outcome"] in ("passed", "failed")
+
+
+def test_metadata_that_json_cannot_hold_does_not_cost_the_run(path: Path) -> None:
+    endless: dict[str, object] = {}
+    endless["self"] = endless
+    extras = {
+        "nan": {"load": math.nan, "when": NOW, ("a", "b"): 1},
+        "endless": endless,
+        "huge": {"log": "x" * 100_000},
+    }
+    for uid, extra in extras.items():
+        remember(path, (record(0, uid, extra=extra), {"test_one": "P"}))
+    with History.read(path) as history:
+        found = {row["id"]: row["metadata"] for row in history.runs()}
+    assert found["nan"] == {"load": "NaN", "when": "2026-11-22 12:00:00+00:00"}
+    assert [*found["endless"]] == [*found["huge"]] == ["left_out"]
+
+
+def test_enormous_texts_leave_a_file_that_can_be_read(path: Path) -> None:
+    big = "x" * 20_000_000
+    one = Case(big, outcome=Outcome.FAILED, type=big, message=big, details=big)
+    with History.writing(path) as history:
+        history.record(
+            record(0, sha=big), rows([one]), judged=[JudgedCase(one, Verdict.NEW, signature=big)],
+            metrics=[Metric(big, 1.0, big, "run-0", big, NOW)],
+        )  # fmt: skip
+    assert History.check(path).problems == ()
+    assert path.stat().st_size < 1_000_000
+
+
+def test_a_reader_leaves_nothing_in_the_temporary_folder(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simple_history(path)
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with History.read(path) as history:
+        assert len(history.runs()) == 3
+        assert sys.platform == "win32" or not [*folder.iterdir()]
+    assert not [*folder.iterdir()]
