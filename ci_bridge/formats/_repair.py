@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from html.entities import name2codepoint
+from itertools import chain
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats._xml import ForbiddenMarkup
@@ -42,8 +43,9 @@ class RepairedStream:
     """
 
     def __init__(self, source: Source) -> None:
-        self._pieces = self._all(source)
+        self._pieces = chain([f"<{ROOT}>"], _Mender(source).mend(_decoded(source)))
         self.is_exhausted = False
+        """True once everything but the end tag of the wrapping was read: a flaw met before is in the middle."""
 
     def read(self, size: int, /) -> bytes:
         """About ``size`` bytes, empty at the end; never crumbs, with each of which expat would scan a long tag anew."""
@@ -53,13 +55,12 @@ class RepairedStream:
             length += len(piece)
             if length >= size:
                 break
-        return "".join(parts).encode()
-
-    def _all(self, source: Source) -> Iterator[str]:
-        yield f"<{ROOT}>"
-        yield from _Mender(source).mend(_decoded(source))
+        if length:
+            return "".join(parts).encode()
+        if self.is_exhausted:
+            return b""
         self.is_exhausted = True
-        yield f"</{ROOT}>"
+        return f"</{ROOT}>".encode()
 
 
 def _decoded(source: Source) -> Iterator[str]:
