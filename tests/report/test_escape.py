@@ -25,7 +25,7 @@ from ci_bridge.report import escape
 
 def given(*strategies: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Properties that a busy machine must not fail for being slow."""
-    return lambda test: settings(max_examples=150, deadline=None)(given_by(*strategies)(test))
+    return lambda test: settings(max_examples=150, deadline=None, database=None)(given_by(*strategies)(test))
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=80)

@@ -167,7 +167,7 @@ FAILING = st.builds(
 SKIPPED = st.builds(Case, NAMES, outcome=st.just(Outcome.SKIPPED), message=REASONS, **PLACE)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given_by(st.lists(PASSING | FAILING | SKIPPED, max_size=6, unique_by=lambda case: case.identity))
 def test_reading_it_back_gives_the_same_run(tmp_path: Path, cases: list[Case]) -> None:
     report = report_of(cases)
