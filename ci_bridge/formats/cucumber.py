@@ -117,6 +117,7 @@ class _Reader:
 
     def _feature(self, feature: dict[str, Any]) -> None:
         file, _ = _place(feature)
+        title = text_of(feature.get("name"))
         elements = list(dicts_of(feature.get("elements")))
         lines: dict[str, set[int]] = {}
         for element in elements:
@@ -129,7 +130,7 @@ class _Reader:
             name, line = text_of(element.get("name")), _place(element)[1]
             if element.get("location") is None and (len(lines[name]) > 1 or _is_outline(element)):
                 name = f"{name} (line {line})"
-            self._scenario((text_of(feature.get("name")),), file, name or f"line {line}", line, element, background)
+            self._scenario((title,) if title else (), file, name or f"line {line}", line, element, background)
             background = []
 
     def _scenario(

@@ -125,7 +125,8 @@ class _Reader:
         file, name, line = known.file, known.name, known.line
         if line and (known.is_example or self._shared[file, name] > 1):
             name = f"{name} (line {line})"
-        steps.deliver(self._sink, (self._features.get(file, ""),), file, name, line)
+        title = self._features.get(file, "")
+        steps.deliver(self._sink, (title,) if title else (), file, name, line)
 
 
 def _seconds(duration: object) -> float:

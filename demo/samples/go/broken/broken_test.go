@@ -1,0 +1,7 @@
+package broken
+
+import "testing"
+
+func TestNeverCompiled(t *testing.T) {
+	undefinedFunction()
+}

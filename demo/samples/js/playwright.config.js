@@ -1,0 +1,1 @@
+module.exports = { testDir: "pw", retries: 1, workers: 1 };
