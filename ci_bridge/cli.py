@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ci_bridge._version import __version__
-from ci_bridge.console import Progress, has_color, minute, print_json, print_line, print_rows, print_table, say, shown
+from ci_bridge.console import (
+    Progress,
+    has_color,
+    minute,
+    print_json,
+    print_line,
+    print_rows,
+    print_table,
+    say,
+    shown,
+    terminal_width,
+)
 from ci_bridge.errors import CIBridgeError, ConfigError
 
 if TYPE_CHECKING:
@@ -97,11 +108,12 @@ def report(
       ci-bridge report 'reports/**/*.xml' --fail-on new-failures
     """
 
-    async def job(client: Client) -> ReportOutcome:
+    async def job(client: Client) -> tuple[ReportOutcome, Sequence[str]]:
         with Progress(enabled=not as_json) as on_progress:
-            return await client.report(results, on_progress=on_progress)
+            outcome = await client.report(results, on_progress=on_progress)
+        return outcome, client.platform.log_command_patterns
 
-    outcome = _with_client(job, _flags(pairs, flags), directory, as_json=as_json)
+    outcome, patterns = _with_client(job, _flags(pairs, flags), directory, as_json=as_json)
     if as_json:
         print_json(_outcome_facts(outcome))
     else:
@@ -109,7 +121,9 @@ def report(
 
         for warning in outcome.warnings:
             say(f"warning: {warning}")
-        print_terminal(outcome.report, stream=sys.stderr, color=has_color())
+        print_terminal(
+            outcome.report, stream=sys.stderr, color=has_color(), console_width=terminal_width(), patterns=patterns
+        )
     sys.exit(outcome.exit_code)
 
 

@@ -394,7 +394,7 @@ class Client:
             comment: Markdown; a line that a code host would execute (``/merge``) is refused.
             key: Tells our comments from each other; never that of the report.
         """
-        from ci_bridge.report.escape import marker, refuse_commands
+        from ci_bridge.report.escape import refuse_commands, with_marker
 
         if not self.settings.enable_pr_comments:
             return skipped("comment", "enable_pr_comments = false")
@@ -403,7 +403,7 @@ class Client:
             raise ConfigError("pr_number is empty", hint="give the number that the pull request's URL ends in")
         refuse_commands(comment)
         full_key = f"api:{key}" if self.settings.pr_update_existing_comments else f"api:{key}:{uuid7(self._clock())}"
-        body = f"{marker(full_key)}\n{self._masker.clean(comment).replace('<!--', '<!- -')}"
+        body = with_marker(self._masker.clean(comment), full_key)
         host, adapter = self._host, self._adapter
         rungs = []
         if isinstance(host, SupportsComments):
@@ -416,7 +416,7 @@ class Client:
             rungs.append(Rung("comment", send))
         if isinstance(adapter, SupportsSummary):
             rungs.append(Rung("summary", lambda: adapter.write_summary(comment)))
-        rungs.append(log_rung(lambda: comment, self._log))
+        rungs.append(log_rung(lambda: comment, self._log, self.platform.log_command_patterns))
         return await self._courier().send("comment", rungs)
 
     async def set_status(
@@ -448,7 +448,7 @@ class Client:
         rungs = []
         if isinstance(host, SupportsStatus):
             rungs.append(Rung("status", lambda: host.set_status(status)))
-        rungs.append(log_rung(lambda: f"{context}: {state} - {text}", self._log))
+        rungs.append(log_rung(lambda: f"{context}: {state} - {text}", self._log, self.platform.log_command_patterns))
         return await self._courier().send("status", rungs)
 
     async def write_summary(self, markdown: str) -> Receipt:
@@ -458,7 +458,7 @@ class Client:
         rungs = []
         if isinstance(adapter, SupportsSummary):
             rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
-        rungs.append(log_rung(lambda: text, self._log))
+        rungs.append(log_rung(lambda: text, self._log, self.platform.log_command_patterns))
         return await self._courier().send("summary", rungs)
 
     # The main job
@@ -690,7 +690,8 @@ class Client:
     def _courier(self) -> Courier:
         """A fresh time budget for one call."""
         deadline = Deadline(float(self.settings.deadline_seconds), self._monotonic)
-        return Courier(self._worker, self._policy, deadline, self._notice)
+        patterns = self.platform.log_command_patterns
+        return Courier(self._worker, self._policy, deadline, self._notice, patterns=patterns)
 
     def _workplace(self) -> Workplace:
         return replace(self._place, courier=self._courier())

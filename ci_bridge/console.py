@@ -80,6 +80,11 @@ def say(text: str) -> None:
     click.echo(log_line(text), err=True)
 
 
+def terminal_width() -> int:
+    """Columns of the terminal that people read on; 80 where there is none."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else 80
+
+
 def has_color(stream: Any = None) -> bool:
     """Colours only on terminals, and never with NO_COLOR."""
     return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

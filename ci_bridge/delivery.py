@@ -18,7 +18,7 @@ from ci_bridge.errors import (
 )
 from ci_bridge.models import Comment, Receipt
 from ci_bridge.protocols import SupportsComments
-from ci_bridge.report.escape import escape_log, marker
+from ci_bridge.report.escape import escape_log, log_lines, marker
 from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
 
@@ -52,6 +52,7 @@ class Courier:
         deadline: The budget of the whole job.
         notice: Said in every receipt; why the named platform is not the one that delivers, for instance.
         warnings: Each missing permission once, for people.
+        patterns: What the platform's log viewer would execute; see ``Platform.log_command_patterns``.
     """
 
     worker: Worker
@@ -59,6 +60,7 @@ class Courier:
     deadline: Deadline
     notice: str = ""
     warnings: list[str] = field(default_factory=list)
+    patterns: Sequence[str] = ()
 
     async def send(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
         """Try the rungs in order and answer what became of it.
@@ -103,7 +105,7 @@ class Courier:
 
     def _warn(self, channel: str, error: CIBridgeError) -> None:
         if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
-            text = escape_log(f"{channel}: {error}")
+            text = escape_log(f"{channel}: {error}", patterns=self.patterns)
             if text not in self.warnings:
                 self.warnings.append(text)
                 logger.warning("%s", text)
@@ -153,11 +155,11 @@ def find_comment(host: SupportsComments, pr_number: str, key: str) -> Comment | 
     return None
 
 
-def log_rung(text: Callable[[], str], log: Callable[[str], None]) -> Rung:
+def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequence[str] = ()) -> Rung:
     """The last rung of a ladder: say it in the log, every line escaped."""
 
     def send() -> None:
-        for line in text().splitlines():
-            log(escape_log(line))
+        for line in log_lines(text(), patterns=patterns):
+            log(line)
 
     return Rung("log", send)

@@ -96,5 +96,5 @@ class Announcer:
                 sha, state, run.name, text.partition("\n")[0][:140], run.url or place.context.build_url
             )
             rungs.append(Rung("status", lambda: host.set_status(status)))
-        rungs.append(log_rung(lambda: text, place.log))
+        rungs.append(log_rung(lambda: text, place.log, place.courier.patterns))
         return await place.courier.send("run", rungs)

@@ -396,7 +396,10 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
     if not isinstance(adapter, SupportsSummary):
         return await place.courier.send(
             "summary",
-            [Rung("summary", None, "this platform shows no summary"), log_rung(lambda: headline(report), place.log)],
+            [
+                Rung("summary", None, "this platform shows no summary"),
+                log_rung(lambda: headline(report), place.log, place.courier.patterns),
+            ],
         )
     text = render_summary(report, limit_bytes=adapter.max_summary_size)
     return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
@@ -449,7 +452,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
             sha, _STATUS_OF_RUN[report.state], settings.comment_title, description, context.job_url or context.build_url
         )
         rungs.append(Rung("status", lambda: host.set_status(status)))
-    rungs.append(log_rung(lambda: description, place.log))
+    rungs.append(log_rung(lambda: description, place.log, place.courier.patterns))
     return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
 
 
@@ -487,7 +490,7 @@ async def _comment(place: Workplace, report: Report) -> Receipt:
     if isinstance(adapter, SupportsSummary):
         text = render_summary(report, limit_bytes=adapter.max_summary_size)
         rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
-    rungs.append(log_rung(lambda: headline(report), place.log))
+    rungs.append(log_rung(lambda: headline(report), place.log, place.courier.patterns))
     receipt = await place.courier.send("comment", rungs)
     if receipt.via == "comment" and receipt.url is None and green and settings.pr_comment_on_failure_only:
         return skipped("comment", "pr_comment_on_failure_only, and all is well")

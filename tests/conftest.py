@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No database: it would be a file in a checkout that may be read-only. No deadline: the machines are shared.
+settings.register_profile("ci-bridge", database=None, deadline=None)
+settings.load_profile("ci-bridge")
 
 KEPT = {
     "PATH",

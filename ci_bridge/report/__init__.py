@@ -9,11 +9,10 @@ from ci_bridge.report.json_report import write_json
 from ci_bridge.report.junit_report import write_junit
 from ci_bridge.report.markdown import render_comment, render_markdown, render_summary
 from ci_bridge.report.terminal import print_terminal
-from ci_bridge.report.wording import conclusion, headline, status_description
+from ci_bridge.report.wording import headline, status_description
 
 __all__ = [
     "build_annotations",
-    "conclusion",
     "headline",
     "print_terminal",
     "render_comment",

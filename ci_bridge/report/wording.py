@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ci_bridge.models import FileState, JudgedCase, Outcome, Report, RunState, Verdict
+from ci_bridge.models import FileState, JudgedCase, Report, RunState, Verdict
 from ci_bridge.report.escape import fold
 
 THIN_SPACE = "\u202f"
@@ -227,24 +227,3 @@ def status_description(report: Report, format: str = "detailed", limit: int = 14
     while len(full) > 1 and len(" · ".join(full)) > limit:
         full.pop()
     return fold(" · ".join(full), limit)
-
-
-def conclusion(report: Report, fail_on: str = "never") -> RunState:
-    """What a check run should conclude under the option ``fail_on``; ``never`` judges like ``failures``.
-
-    Args:
-        report: What to judge.
-        fail_on: ``never``, ``failures``, ``new-failures`` (new and unjudged ones) or ``errors`` (cases with the outcome
-            ``error``).
-
-    Returns:
-        ``failure``, ``success``, or the run's own state where that is ``pending``, ``error`` or ``no_results``.
-    """
-    if report.state not in (RunState.SUCCESS, RunState.FAILURE):
-        return report.state
-    counts = tally(report)
-    bad = {
-        "new-failures": counts.new + counts.unjudged,
-        "errors": sum(case.outcome is Outcome.ERROR for case in report.results.failures) or report.results.totals.error,
-    }.get(fail_on, report.results.totals.red)
-    return RunState.FAILURE if bad else RunState.SUCCESS

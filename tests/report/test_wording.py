@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ci_bridge.models import FileState, InputFile, Judgement, Outcome, RunState, Totals, Verdict, identity_of
-from ci_bridge.report import conclusion, headline, status_description
+from ci_bridge.models import FileState, InputFile, Judgement, RunState, Totals, Verdict, identity_of
+from ci_bridge.report import headline, status_description
 from ci_bridge.report.wording import (
     all_judged,
     count_text,
@@ -111,7 +111,6 @@ def test_no_results_is_neither_green_nor_red() -> None:
     report = report_of([], state=RunState.NO_RESULTS)
     assert headline(report) == "no test results"
     assert emoji(report) not in ("✅", "❌")
-    assert conclusion(report, "failures") is RunState.NO_RESULTS
 
 
 def test_dropped_cases_are_named() -> None:
@@ -139,28 +138,6 @@ def test_a_status_fits_and_is_one_visible_line(wanted: str, limit: int) -> None:
     text = status_description(report_of(cases, judgement=judgement), wanted, limit)
     assert 0 < len(text) <= limit
     assert text.isprintable()
-
-
-@pytest.mark.parametrize(
-    ("fail_on", "expected"),
-    [
-        ("never", RunState.FAILURE),
-        ("failures", RunState.FAILURE),
-        ("new-failures", RunState.SUCCESS),
-        ("errors", RunState.SUCCESS),
-    ],
-)
-def test_the_conclusion_follows_fail_on(fail_on: str, expected: RunState) -> None:
-    report = report_of([failed()], [judged(failed(), Verdict.KNOWN)])
-    assert conclusion(report, fail_on) is expected
-
-
-def test_errors_and_new_failures_conclude_as_failure() -> None:
-    broken = failed(outcome=Outcome.ERROR)
-    assert conclusion(report_of([broken], [judged(broken, Verdict.KNOWN)]), "errors") is RunState.FAILURE
-    assert conclusion(report_of([failed()], [judged(failed())]), "new-failures") is RunState.FAILURE
-    assert conclusion(report_of([failed()]), "new-failures") is RunState.FAILURE, "unjudged failures count as new"
-    assert conclusion(report_of([passed()]), "failures") is RunState.SUCCESS
 
 
 def test_fixed_tests_are_good_news_in_a_green_run() -> None:
