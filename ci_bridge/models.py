@@ -524,7 +524,8 @@ class Evidence:
         baseline_sha: Commit of the run that the case was compared with.
         first_seen: When the failure was first seen (UTC).
         log_bayes_factor: Nats in favour of independent flakiness; 0.0 if not computed.
-        spark: Oldest first: one of ``P F S -`` (passed, failed, skipped, absent) per recent run.
+        spark: Oldest first, this run last: one of ``P R F S -`` (passed, passed on retry, failed, skipped, absent) per
+            recent run.
     """
 
     text: str = ""

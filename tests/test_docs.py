@@ -56,7 +56,11 @@ def test_the_readmes_set_up_is_two_commands_of_the_makefile() -> None:
     set_up = blocks(ROOT / "README.md", "sh")[0].strip().splitlines()
     assert [line.split()[0] for line in set_up] == ["git", "make"]
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text())
+    named = re.findall(
+        r"(?:^|`)make ([a-z-]+)",
+        (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text(),
+        re.MULTILINE,
+    )
     assert set(named) - set(targets) == set()
 
 

@@ -106,7 +106,7 @@ class _Judge:
             if self._view is not None and base is not None and base.failed
             else None,
             log_bayes_factor=flakiness.log_bayes_factor,
-            spark=letters[: SPARK_RUNS - 1][::-1].replace("R", "P") + ("F" if case.is_failure else "P"),
+            spark=letters[: SPARK_RUNS - 1][::-1] + ("F" if case.is_failure else "R" if case.is_flaky else "P"),
         )
 
     def _baseline_sha(self, base: _Base | None) -> str | None:
@@ -116,9 +116,8 @@ class _Judge:
 
     def _verdict(self, case: Case, base: _Base | None, flakiness: Flakiness) -> tuple[Verdict, str]:
         if case.is_flaky:
-            return Verdict.FLAKY, "; ".join(
-                filter(None, (_retries(case), flakiness.text if flakiness.failures else ""))
-            )
+            before = f"flaked or failed in {flakiness.failures} of the last {flakiness.runs} runs"
+            return Verdict.FLAKY, "; ".join([_retries(case), *([before] if flakiness.failures else [])])
         if flakiness.is_proven or flakiness.is_likely:
             return Verdict.FLAKY, flakiness.text
         if self._view is None or self._view.baseline is None:

@@ -237,7 +237,7 @@ def _entry(entry: Entry, details: str) -> dict[str, Any]:
         "message": entry.message,
         "evidence": entry.evidence,
         "category": entry.category,
-        "outcomes": ["A" if char not in "PFS" else char for char in entry.spark[-60:]],
+        "outcomes": ["A" if char not in "PRFS" else char for char in entry.spark[-60:]],
         "details": f"{details}\n[… {count_text(cut)} characters more]" if cut and details else details,
     }
 

@@ -17,7 +17,7 @@ EMOJI = {
     RunState.ERROR: "⚠️",
     RunState.NO_RESULTS: "⚠️",
 }
-_SPARKS = {"P": "▁", "F": "█", "S": "▂"}
+_SPARKS = {"P": "▁", "R": "▅", "F": "█", "S": "▂"}
 SHORT_SHA = 7
 
 
