@@ -15,6 +15,10 @@ def _integer(text: str) -> int:
     return int(text) if len(text) <= _LONGEST_INTEGER else 0
 
 
+# One for all: ``json.loads`` with these arguments would make a new one for every line of a log.
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=lambda _name: None)
+
+
 def decode_json(text: str) -> object:
     """Decode a JSON text; ``NaN`` and ``Infinity``, which JSON does not have, become None.
 
@@ -22,7 +26,7 @@ def decode_json(text: str) -> object:
         ResultsError: It is malformed, or nested too deep.
     """
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=lambda _name: None)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ResultsError(f"malformed JSON: {error.msg} in line {error.lineno}") from error
     except RecursionError:

@@ -17,7 +17,11 @@ from ci_bridge.formats.plugin import Sink, Source, lines, seconds_of
 CUT = "\x00cut"
 """Key of an object that the end of a truncated document cut off: it is not whole."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
+# A string that never ends is a token too: were it none, each quote in it would be tried again.
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\]]', re.DOTALL)
+
+MOST_RUNNING = 100_000
+"""Tests that may have begun and not ended at one moment; no tool runs as many side by side."""
 
 
 def text_of(value: object) -> str:
@@ -112,6 +116,16 @@ def _closed(text: str, depth: int) -> str | None:
         return None
     ends = {"{": f",{json.dumps(CUT)}:1}}", "[": "]"}
     return text[: best[0]] + "".join(ends[bracket] for bracket in reversed(best[1]))
+
+
+def check_running(count: int) -> None:
+    """Refuse what would fill the memory with tests that begin and never end.
+
+    Raises:
+        ResultsError: There are more than :data:`MOST_RUNNING`.
+    """
+    if count > MOST_RUNNING:
+        raise ResultsError(f"more than {MOST_RUNNING} tests have begun and not ended")
 
 
 def events(source: Source, sink: Sink, other: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:

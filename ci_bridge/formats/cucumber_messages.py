@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import dict_of, dicts_of, duration_of, events, int_of, list_of, text_of
+from ci_bridge.formats._values import check_running, dict_of, dicts_of, duration_of, events, int_of, list_of, text_of
 from ci_bridge.formats.cucumber import Steps
 from ci_bridge.formats.plugin import Format, Sink, Source
 from ci_bridge.models import Outcome
 
 _SNIFF = re.compile(rb'\{\s*"(?:meta"\s*:\s*\{.*?"protocolVersion|testRunStarted"|gherkinDocument"|pickle"|testCase")')
+_MOST_SCENARIOS = 500_000  # all are named before the first one runs, so all have to be kept
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class _Reader:
                     self._test_case(dict_of(body))
                 case "testCaseStarted":
                     pickle, names = self._cases.get(text_of(dict_of(body).get("testCaseId")), ("", {}))
+                    check_running(len(self._running))
                     self._running[text_of(dict_of(body).get("id"))] = _Execution(pickle, names, Steps(self._limit))
                 case "testStepFinished":
                     self._step(dict_of(body))
@@ -80,6 +82,8 @@ class _Reader:
 
     def _pickle(self, pickle: dict[str, Any]) -> None:
         file, name = text_of(pickle.get("uri")), text_of(pickle.get("name"))
+        if len(self._pickles) >= _MOST_SCENARIOS:
+            raise ResultsError(f"there are more than {_MOST_SCENARIOS} scenarios in one file")
         self._shared[file, name] = self._shared.get((file, name), 0) + 1
         self._pickles[text_of(pickle.get("id"))] = _Pickle(
             file,

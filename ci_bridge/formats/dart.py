@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import dict_of, duration_of, events, first_line, int_of, text_of
+from ci_bridge.formats._values import check_running, dict_of, duration_of, events, first_line, int_of, text_of
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
 
@@ -61,6 +61,7 @@ class _Reader:
             case "testStart":
                 started = dict_of(event.get("test"))
                 time = duration_of(event.get("time"), _MILLISECONDS)
+                check_running(len(self._running))
                 self._running[int_of(started.get("id"))] = self._start(started, time)
             case "print" if number in self._running:
                 self._running[number].output.append(text_of(event.get("message")) + "\n")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import duration_of, events, first_line, text_of
+from ci_bridge.formats._values import check_running, duration_of, events, first_line, text_of
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
 
@@ -61,6 +61,7 @@ class _Reader:
             return
         package = self._packages.get(path)
         if package is None:
+            check_running(len(self._packages))
             package = self._packages[path] = _Package(CappedText(self._limit))
         if name:
             self._test_event(package, path, name, action, event)
@@ -101,6 +102,7 @@ class _Reader:
             package.running.pop(name, None)
             self._ended(package, path, name, test, _ENDS[action], duration_of(event.get("Elapsed")))
         elif test is None:
+            check_running(len(package.running))
             package.running[name] = _Test(CappedText(self._limit))
 
     def _ended(

@@ -35,7 +35,7 @@ class _Reader:
     def __init__(self, source: Source, sink: Sink) -> None:
         self._depth = source.limits.depth
         self._sink = sink
-        self._names = Distinct()
+        self._names = Distinct(source.limits.cases)
         self._seen = 0
 
     def document(self, document: object) -> None:

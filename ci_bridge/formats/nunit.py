@@ -14,7 +14,7 @@ from ci_bridge.formats._distinct import Distinct
 from ci_bridge.formats._dotnet import assembly_of, split_full_name, walk, without_class
 from ci_bridge.formats._values import first_line
 from ci_bridge.formats._xml import root_name
-from ci_bridge.formats.plugin import Format, Sink, Source, seconds_of
+from ci_bridge.formats.plugin import Format, Limits, Sink, Source, seconds_of
 from ci_bridge.models import Case, Outcome
 
 _OUTCOMES = {
@@ -47,9 +47,9 @@ class _Node:
 
 
 class _Reader:
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, limits: Limits, sink: Sink) -> None:
         self._sink = sink
-        self._names = Distinct()
+        self._names = Distinct(limits.cases)
         self._assembly: tuple[str, ...] = ()
         self._nodes: list[_Node] = []
 
@@ -163,7 +163,7 @@ def _sniff(head: bytes) -> bool:
 
 
 def _parse(source: Source, sink: Sink) -> None:
-    reader = _Reader(sink)
+    reader = _Reader(source.limits, sink)
     walk(source, reader.opened, reader.closed, _TEXTS)
 
 

@@ -15,7 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import dict_of, dicts_of, duration_of, events, first_line, int_of, list_of, text_of
+from ci_bridge.formats._values import (
+    check_running,
+    dict_of,
+    dicts_of,
+    duration_of,
+    events,
+    first_line,
+    int_of,
+    list_of,
+    text_of,
+)
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
 
@@ -30,12 +40,12 @@ _TYPE = re.compile(r"([A-Za-z_][\w.]{0,200}):")
 class _Test:
     """What the phases so far have said of one execution."""
 
+    details: CappedText
     line: int = 0
     outcome: Outcome = Outcome.PASSED
     seconds: float = 0.0
     type: str = ""
     message: str = ""
-    details: str = ""
     sections: dict[str, str] = field(default_factory=dict)
 
 
@@ -69,7 +79,8 @@ class _Reader:
         when, outcome = text_of(event.get("when")), text_of(event.get("outcome"))
         if when == "setup" and (before := self._open.pop(node, None)) is not None:
             self._deliver(node, before)
-        test = self._open.setdefault(node, _Test())
+        check_running(len(self._open))
+        test = self._open.setdefault(node, _Test(CappedText(self._limit)))
         test.seconds += duration_of(event.get("duration"))
         location = list_of(event.get("location"))
         if len(location) > 1 and location[1] is not None:
@@ -95,9 +106,10 @@ class _Reader:
             return
         red = Outcome.FAILED if when == "call" else Outcome.ERROR
         if test.outcome in (Outcome.FAILED, Outcome.ERROR):
-            test.details += "\n\n" + details
+            test.details.append(f"\n\n{details}")
             return
-        test.outcome, test.type, test.details = red, kind, details
+        test.outcome, test.type = red, kind
+        test.details.append(details)
         test.message = f"in {when}: {message}" if when in ("setup", "teardown") else message
 
     def _deliver(self, node: str, test: _Test, suffix: str = "") -> None:
@@ -118,7 +130,7 @@ class _Reader:
                 duration=test.seconds,
                 type=test.type,
                 message=test.message,
-                details=test.details,
+                details=str(test.details),
                 output=output,
                 error_output=errors,
             )
@@ -132,7 +144,7 @@ class _Reader:
         context = dict_of(event.get("_subtest.context") or event.get("context"))
         values = ", ".join(f"{key}={text_of(value)}" for key, value in dict_of(context.get("kwargs")).items())
         label = " ".join(part for part in (f"[{text_of(context.get('msg'))}]", f"({values})") if len(part) > 2)
-        test = _Test()
+        test = _Test(CappedText(self._limit))
         test.seconds = duration_of(event.get("duration"))
         self._judge(test, event, "call", outcome)
         self._deliver(node, test, f" {label or '(subtest)'}")

@@ -33,6 +33,7 @@ _SNIFF_POINT = re.compile(rb"^(?:not )?ok [0-9]+\b", re.MULTILINE)
 _SNIFF_WINDOW = 8192
 _ESCAPED = re.compile(r"\\([\\#])")
 _STEP = 4
+_MOST_FIELDS = 100
 _YAML_KEY = re.compile(r"(\w{1,40}):[ \t]*(.*)", re.DOTALL)
 
 
@@ -78,7 +79,7 @@ class _Reader:
         self._sink = sink
         self._limits = source.limits
         self._script = PurePath(source.path.replace("\\", "/")).stem
-        self._names = Distinct()
+        self._names = Distinct(source.limits.cases)
         self._levels = [_Level()]
         self._bailed = False
         self._strange = 0
@@ -178,8 +179,8 @@ class _Reader:
 
     def _diagnostics(self, held: _Point, texts: Iterator[str], indent: int) -> None:
         """Read the YAML block of a test point; a block that never ends takes the rest of the file, as in YAML."""
-        key, folded = "", CappedText(self._limits.text)
-        fields: dict[str, str] = {}
+        key = ""
+        fields: dict[str, CappedText] = {}
         base = -1
         for line in texts:
             body = line.lstrip(" ")
@@ -187,7 +188,7 @@ class _Reader:
             if here <= indent and body.rstrip() == "...":
                 break
             if body and here < indent:  # the block was never closed
-                held.fields |= fields
+                held.fields = {name: str(text) for name, text in fields.items()}
                 self._reread(line, body, here)
                 return
             held.text.append(line[indent:] + "\n")
@@ -195,16 +196,16 @@ class _Reader:
                 base = here
             if here == base and (match := _YAML_KEY.fullmatch(body)):
                 key, value = match[1], match[2].strip()
-                folded = CappedText(self._limits.text)
+                if key in fields or len(fields) >= _MOST_FIELDS:
+                    key = ""  # only the first one counts
+                    continue
+                fields[key] = CappedText(self._limits.text)
                 if value[:1] not in ("|", ">"):
-                    fields[key] = _scalar(value)
+                    fields[key].append(_scalar(value))
                     key = ""
             elif key:
-                folded.append(line[base:].strip() + "\n")
-                fields[key] = str(folded)
-            if len(fields) > 100:
-                fields.clear()
-        held.fields |= fields
+                fields[key].append(line[base:].strip() + "\n")
+        held.fields = {name: str(text) for name, text in fields.items()}
 
     def _reread(self, line: str, body: str, indent: int) -> None:
         if indent % _STEP or not self._structure(indent // _STEP, body):
@@ -291,18 +292,25 @@ def _description(text: str) -> tuple[str, str, str, float]:
     text, seconds = text.strip(), 0.0
     directive = reason = ""
     for match in _DIRECTIVE.finditer(text):
-        before = text[: match.start()]
-        if (len(before) - len(before.rstrip("\\"))) % 2:
-            continue  # an escaped hash belongs to the description
+        if _is_escaped(text, match.start()):
+            continue  # the hash belongs to the description
         if match[1]:
             directive, reason = match[1][:4].lower(), text[match.end() :].lstrip(" \t:").strip()
         else:
             seconds = seconds_of(match[2])
-        text = before.strip()
+        text = text[: match.start()].strip()
         break
     if timing := _BATS_TIMING.search(text):
         text, seconds = text[: timing.start()], int(timing[1]) / 1000
     return text, directive, reason, seconds
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    """True if an odd number of backslashes stands before the character; each of them is looked at once a line."""
+    first = at
+    while first and text[first - 1] == "\\":
+        first -= 1
+    return (at - first) % 2 == 1
 
 
 def _unescape(text: str) -> str:

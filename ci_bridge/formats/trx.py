@@ -18,7 +18,7 @@ from ci_bridge.formats._distinct import Distinct
 from ci_bridge.formats._dotnet import assembly_of, walk, without_class
 from ci_bridge.formats._values import first_line
 from ci_bridge.formats._xml import root_name
-from ci_bridge.formats.plugin import Format, Sink, Source, seconds_of
+from ci_bridge.formats.plugin import Format, Limits, Sink, Source, seconds_of
 from ci_bridge.models import Case, Outcome
 
 _OUTCOMES = {
@@ -39,6 +39,7 @@ _OUTCOMES = {
 }
 _RESULTS = frozenset(("Results", "InnerResults"))  # their children are results, whatever the kind of test is called
 _TEXTS = frozenset(("Message", "StackTrace", "StdOut", "StdErr", "DebugTrace", "TextMessage", "Text"))
+_OUTPUTS = frozenset(("StdOut", "DebugTrace", "TextMessage", "Message"))
 _BAD_RUNS = frozenset(("failed", "error", "aborted", "timeout", "disconnected"))
 
 
@@ -72,7 +73,8 @@ _UNDEFINED = _Definition()
 class _Definitions:
     """What ``TestDefinitions`` say, by test id."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._by_test: dict[str, _Definition] = {}
         self._same: dict[_Definition, _Definition] = {}  # a million tests have a few thousand classes
         self._id = self._storage = ""
@@ -82,7 +84,7 @@ class _Definitions:
             return
         if len(path) == 3:
             self._id, self._storage = attributes.get("id", ""), attributes.get("storage", "")
-        elif path[-1] == "TestMethod":
+        elif path[-1] == "TestMethod" and len(self._by_test) < self._limit:
             # "Shop.CartTest, Shop.Tests, Version=…" is how older tools write the class.
             classname = attributes.get("className", "").partition(",")[0].strip()
             definition = _Definition(assembly_of(attributes.get("codeBase") or self._storage), classname)
@@ -93,11 +95,12 @@ class _Definitions:
 
 
 class _Reader:
-    def __init__(self, sink: Sink, definitions: _Definitions) -> None:
+    def __init__(self, limits: Limits, sink: Sink, definitions: _Definitions) -> None:
+        self._limit = limits.text
         self._sink = sink
         self._definitions = definitions
         self._open: list[_Result] = []
-        self._names = Distinct()
+        self._names = Distinct(limits.cases)
         self._red = False
         self._summary = ""
         self._bad_run_info = False
@@ -133,7 +136,7 @@ class _Reader:
                 result.stack = text
             elif tag == "StdErr":
                 result.error_output = text
-            elif tag in ("StdOut", "DebugTrace", "TextMessage", "Message"):
+            elif tag in _OUTPUTS and len(result.output) < self._limit:
                 result.output = f"{result.output}\n{text}" if result.output else text
         elif tag == "Text" and path[-2:-1] == ["RunInfo"] and self._bad_run_info:
             self._error(first_line(text) or "the test run reports an error", text)
@@ -187,11 +190,11 @@ def _sniff(head: bytes) -> bool:
 
 
 def _parse(source: Source, sink: Sink) -> None:
-    definitions = _Definitions()
+    definitions = _Definitions(source.limits.cases)
     with suppress(ResultsError):  # of a damaged file the results before the damage still count; see below
         walk(source, definitions.opened, lambda _path, _text: None, ())
     source.stream.seek(0)
-    reader = _Reader(sink, definitions)
+    reader = _Reader(source.limits, sink, definitions)
     walk(source, reader.opened, reader.closed, _TEXTS)
 
 

@@ -14,7 +14,7 @@ from ci_bridge.formats._distinct import Distinct
 from ci_bridge.formats._dotnet import assembly_of, number_of, walk, without_class
 from ci_bridge.formats._values import first_line
 from ci_bridge.formats._xml import root_name
-from ci_bridge.formats.plugin import Format, Sink, Source, seconds_of
+from ci_bridge.formats.plugin import Format, Limits, Sink, Source, seconds_of
 from ci_bridge.models import Case, Outcome
 
 _SNIFF_V1 = re.compile(rb"<assembly\s[^<>]*(?:test-framework|run-date|xunit|config-file)", re.IGNORECASE)
@@ -23,9 +23,10 @@ _TEXTS = frozenset(("message", "stack-trace", "output", "reason", "warning"))
 
 
 class _Reader:
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, limits: Limits, sink: Sink) -> None:
+        self._limit = limits.text
         self._sink = sink
-        self._names = Distinct()
+        self._names = Distinct(limits.cases)
         self._suite: tuple[str, ...] = ()
         self._attributes: dict[str, str] = {}
         self._kind = ""  # of the failure
@@ -48,7 +49,9 @@ class _Reader:
             self._error()
         elif text and tag in _TEXTS:
             key = "reason" if tag == "message" and path[-2:-1] == ["reason"] else tag
-            self._texts[key] = f"{self._texts[key]}\n{text}" if key in self._texts else text
+            before = self._texts.get(key, "")
+            if len(before) < self._limit:
+                self._texts[key] = f"{before}\n{text}" if before else text
 
     def _test(self) -> None:
         attributes, texts = self._attributes, self._texts
@@ -107,7 +110,7 @@ def _sniff(head: bytes) -> bool:
 
 
 def _parse(source: Source, sink: Sink) -> None:
-    reader = _Reader(sink)
+    reader = _Reader(source.limits, sink)
     walk(source, reader.opened, reader.closed, _TEXTS)
 
 

@@ -202,8 +202,16 @@ def test_subtests_nested_too_deep_are_malformed_after_what_came_before():
 
 
 def test_a_long_line_of_hashes_and_backslashes_is_read_in_linear_time():
-    line = "ok 1 - " + "#skip " * 200_000 + "\\" * 200_000 + "# " * 200_000
-    assert read(FORMAT, f"1..1\n{line}\n").counts() == (0, 0, 0, 1)
+    hashes = "\\#skip" * 200_000 + "\\" * 200_000 + "# " * 200_000
+    assert read(FORMAT, f"1..1\nok 1 - {hashes}\n").counts() == (1, 0, 0, 0)
+    assert read(FORMAT, f"1..1\nok 1 - {hashes} #skip\n").counts() == (0, 0, 0, 1)
+
+
+def test_a_long_yaml_block_is_bounded_and_read_in_linear_time():
+    block = "  ---\n  error: |-\n" + "    x\n" * 300_000 + "".join(f"  key{n}: 1\n" for n in range(1000)) + "  ...\n"
+    (case,) = read(FORMAT, f"1..1\nnot ok 1 - a\n{block}", limits=Limits(text=2000)).cases
+    assert case.message == "x"
+    assert len(case.details) < 2100
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,14 @@ def test_long_texts_are_bounded_while_they_are_read():
     assert len(recording.cases[0].output) < 600
 
 
+def test_many_messages_of_one_test_are_bounded_together():
+    inner = f"<Output><TextMessages>{'<Message>hello</Message>' * 100_000}</TextMessages></Output>"
+    recording = read(
+        FORMAT, f"<TestRun><Results>{result('A', inner=inner)}</Results></TestRun>", limits=Limits(text=500)
+    )
+    assert len(recording.cases[0].output) < 600
+
+
 def test_only_test_runs_are_taken_for_trx():
     assert FORMAT.sniff(f'<?xml version="1.0"?><TestRun id="1" xmlns="{NAMESPACE}">'.encode())
     assert not FORMAT.sniff(b"<testsuites/>")
