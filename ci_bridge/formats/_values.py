@@ -158,4 +158,23 @@ def events(source: Source, sink: Sink, other: Callable[[str], object] | None = N
     if cut:
         raise ResultsError("the last line is cut off")
     if strange:
-        sink.note(f"{strange} lines between the events are something else and were passed over")
+        sink.note(f"lines that are no events were passed over: {strange}")
+
+
+def read_events(
+    source: Source,
+    sink: Sink,
+    take: Callable[[dict[str, Any]], object],
+    close: Callable[[], object],
+    other: Callable[[str], object] | None = None,
+) -> None:
+    """Hand every event to ``take``, and call ``close`` at the end of the file, be it whole or not.
+
+    Raises:
+        ResultsError: See :func:`events`; or what ``take`` and ``close`` raise.
+    """
+    try:
+        for event in events(source, sink, other):
+            take(event)
+    finally:
+        close()

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import check_running, dict_of, dicts_of, duration_of, events, int_of, list_of, text_of
+from ci_bridge.formats._values import (
+    check_running,
+    dict_of,
+    dicts_of,
+    duration_of,
+    int_of,
+    list_of,
+    read_events,
+    text_of,
+)
 from ci_bridge.formats.cucumber import Steps
 from ci_bridge.formats.plugin import Format, Sink, Source
 from ci_bridge.models import Outcome
@@ -144,11 +153,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    try:
-        for envelope in events(source, sink):
-            reader.envelope(envelope)
-    finally:
-        reader.close()
+    read_events(source, sink, reader.envelope, reader.close)
 
 
 FORMAT = Format(name="cucumber-messages", title="Cucumber Messages", sniff=_sniff, parse=_parse, priority=10)

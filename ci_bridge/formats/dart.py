@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import check_running, dict_of, duration_of, events, first_line, int_of, text_of
+from ci_bridge.formats._values import check_running, dict_of, duration_of, first_line, int_of, read_events, text_of
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
 
@@ -139,11 +139,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    try:
-        for event in events(source, sink):
-            reader.event(event)
-    finally:
-        reader.close()
+    read_events(source, sink, reader.event, reader.close)
 
 
 FORMAT = Format(name="dart", title="Dart JSON", sniff=_sniff, parse=_parse)

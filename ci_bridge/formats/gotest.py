@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._values import check_running, duration_of, events, first_line, text_of
+from ci_bridge.formats._values import check_running, duration_of, first_line, read_events, text_of
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
 
@@ -101,7 +101,7 @@ class _Reader:
         elif action in _ENDS:
             package.running.pop(name, None)
             self._ended(package, path, name, test, _ENDS[action], duration_of(event.get("Elapsed")))
-        elif test is None:
+        elif action == "run" and test is None:
             check_running(len(package.running))
             package.running[name] = _Test(CappedText(self._limit))
 
@@ -183,11 +183,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    try:
-        for event in events(source, sink, reader.line):
-            reader.event(event)
-    finally:
-        reader.close()
+    read_events(source, sink, reader.event, reader.close, reader.line)
 
 
 FORMAT = Format(name="gotest", title="go test -json", sniff=_sniff, parse=_parse)

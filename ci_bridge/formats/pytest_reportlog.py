@@ -20,10 +20,10 @@ from ci_bridge.formats._values import (
     dict_of,
     dicts_of,
     duration_of,
-    events,
     first_line,
     int_of,
     list_of,
+    read_events,
     text_of,
 )
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
@@ -225,11 +225,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    try:
-        for event in events(source, sink):
-            reader.event(event)
-    finally:
-        reader.close()
+    read_events(source, sink, reader.event, reader.close)
 
 
 FORMAT = Format(name="pytest-reportlog", title="pytest-reportlog", sniff=_sniff, parse=_parse, priority=10)

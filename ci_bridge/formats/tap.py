@@ -271,7 +271,7 @@ class _Reader:
         top = self._levels[0]
         self._flush(top)
         if self._strange:
-            self._sink.note(f"{self._strange} lines are no TAP and were passed over")
+            self._sink.note(f"lines that are no TAP were passed over: {self._strange}")
         if self._bailed:
             return
         if top.plan is None:

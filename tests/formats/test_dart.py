@@ -102,7 +102,7 @@ def test_a_run_that_failed_without_a_failing_test_is_not_green():
 def test_lines_of_flutter_between_the_events_are_passed_over():
     text = json.dumps(START) + '\n[{"event":"test.startedProcess","params":{}}]\n' + json.dumps(end()) + "\n"
     recording = read(FORMAT, text)
-    assert recording.notes == ["1 lines between the events are something else and were passed over"]
+    assert recording.notes == ["lines that are no events were passed over: 1"]
     assert recording.error is None
 
 

@@ -141,7 +141,7 @@ def test_the_plain_line_by_which_older_go_reports_a_broken_build_is_an_error():
     )
     assert recording.counts() == (1, 0, 1, 0)
     assert recording.case("[build failed]").classname == f"{PACKAGE}/x"
-    assert recording.notes == ["4 lines between the events are something else and were passed over"]
+    assert recording.notes == ["lines that are no events were passed over: 4"]
 
 
 def test_a_package_that_fails_without_a_failing_test_is_an_error():
@@ -225,6 +225,11 @@ def test_packages_that_run_at_the_same_time_are_kept_apart():
         ("example.test/other", Outcome.FAILED),
         (PACKAGE, Outcome.PASSED),
     ]
+
+
+def test_actions_of_a_later_go_begin_no_test():
+    recording = read(FORMAT, stream(event("run", "TestA"), event("pass", "TestA"), event("attr", "TestA", Key="k")))
+    assert recording.counts() == (1, 0, 0, 0)
 
 
 def test_output_that_ends_before_its_package_is_malformed_but_its_tests_count():

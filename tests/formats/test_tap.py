@@ -191,7 +191,7 @@ def test_several_streams_in_one_file_are_added_up():
 
 def test_output_between_the_points_is_counted_in_a_note():
     recording = read(FORMAT, "1..2\nok 1 - a\nhello\nworld\nok 2 - b\n# a comment\n")
-    assert recording.notes == ["2 lines are no TAP and were passed over"]
+    assert recording.notes == ["lines that are no TAP were passed over: 2"]
 
 
 def test_subtests_nested_too_deep_are_malformed_after_what_came_before():
