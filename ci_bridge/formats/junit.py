@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._repair import RepairedStream
-from ci_bridge.formats._xml import LAST_CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
+from ci_bridge.formats._xml import CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source, clean_name, seconds_of
 from ci_bridge.models import Attempt, Case, Outcome, Row
 
@@ -31,6 +30,8 @@ _SUITES = frozenset({"testsuite", "testsuites"})
 _PASSED = str(Outcome.PASSED)
 _RANK = {Outcome.PASSED: 0, Outcome.SKIPPED: 1, Outcome.FAILED: 2, Outcome.ERROR: 3}
 _MOST_ATTRIBUTES = 256
+_BATCH = 1024
+_classname, _file, _name = map(itemgetter, (1, 2, 3))
 _names = itemgetter(1, 2, 3)
 
 _FINAL = {
@@ -123,7 +124,8 @@ class _Reader:
         self._path: tuple[str, ...] = ()
         self._file = ""
         self._keys: list[str] = []
-        self._pick: Callable[[list[str]], tuple[str, str, str, str, str, str, str]] | None = None
+        self._pick: Callable[[list[str]], tuple[str, str, str, str, str]] | None = None
+        self._states: Callable[[list[str]], tuple[str, str]] | None = None
         self._plain_states = {""}
         self._names_need_a_look = False
         self._delivered = 0
@@ -171,7 +173,7 @@ class _Reader:
             huge_tree=False,
         )  # fmt: skip
         try:
-            while piece := self._stream.read(LAST_CHUNK):
+            while piece := self._stream.read(CHUNK):
                 parser.feed(piece)
             parser.close()
         except (etree.LxmlError, ResultsError):
@@ -192,11 +194,13 @@ class _Reader:
 
     def _before_chunk(self, chunk: bytes) -> None:
         if not self._names_need_a_look and (
-            not chunk.isascii() or b"&#" in chunk or chunk.endswith(b"&") or b"\x7f" in chunk
+            not chunk.isascii() or b"\x7f" in chunk or (b"&" in chunk and (b"&#" in chunk or chunk.endswith(b"&")))
         ):
             self._names_need_a_look = True
 
     def _after_chunk(self) -> None:
+        if len(self._rows) < _BATCH:
+            return
         if self._ends:
             self._flush()
         else:
@@ -210,7 +214,7 @@ class _Reader:
         if not rows:
             return
         limit = self._limits.name
-        longest = max(map(len, chain.from_iterable(map(_names, rows))))
+        longest = max(max(map(len, map(column, rows))) for column in (_classname, _file, _name))
         if longest * 4 > limit or (
             self._names_need_a_look and not "".join(chain.from_iterable(map(_names, rows))).isprintable()
         ):
@@ -238,10 +242,10 @@ class _Reader:
                 self._learn(attributes[::2])
             if self._pick is not None:
                 attributes.append("")  # index -1: what an absent attribute reads as
-                classname, file, name, line, time, status, result = self._pick(attributes)
-                if name and status in self._plain_states and result in self._plain_states:
+                classname, file, name, line, time = self._pick(attributes)
+                if name and (self._states is None or self._plain_states.issuperset(self._states(attributes))):
                     try:
-                        seconds = float(time or 0.0) * self._factor
+                        seconds = float(time) * self._factor if time else 0.0
                         number = int(line) if line else 0
                     except ValueError:
                         pass
@@ -260,10 +264,10 @@ class _Reader:
         self._keys, self._pick = keys, None
         if len(keys) <= _MOST_ATTRIBUTES:
             at = {key: 2 * index + 1 for index, key in enumerate(keys)}
-            wanted = (at.get("classname", at.get("class", -1)), at.get("file", at.get("filepath", -1)))
-            self._pick = itemgetter(
-                *wanted, *(at.get(key, -1) for key in ("name", "line", "time", "status", "result"))
-            )  # fmt: skip
+            classname, file = at.get("classname", at.get("class", -1)), at.get("file", at.get("filepath", -1))
+            self._pick = itemgetter(classname, file, *(at.get(key, -1) for key in ("name", "line", "time")))
+            states = [at.get("status", -1), at.get("result", -1)]
+            self._states = itemgetter(*states) if max(states) >= 0 else None
 
     def _look_at(self, tag: str, listed: list[str]) -> None:
         """Take a start tag that is not simply a further case."""
@@ -551,6 +555,8 @@ def parse(source: Source, sink: Sink) -> None:
         flaw = error.message
     else:
         return
+    from ci_bridge.formats._repair import RepairedStream  # most files need none, and its tables take a while to build
+
     repaired = RepairedStream(source)
     lenient = _Reader(source, _Rest(sink, reader.delivered), repaired)
     try:

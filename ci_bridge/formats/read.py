@@ -27,23 +27,26 @@ _NAME = re.compile(rb"[A-Za-z_][\w:.-]{0,60}")
 
 
 def available() -> tuple[Format, ...]:
-    """Every format that is installed, in the order in which they are asked."""
-    return _discovered()[0]
+    """Every format that is installed, in the order in which they are asked: ours, then those of other packages."""
+    return (*_ours(), *_theirs()[0])
 
 
 @cache
-def _discovered() -> tuple[tuple[Format, ...], tuple[str, ...]]:
-    """The formats, and what is wrong with those of other distributions that cannot be used."""
-    from importlib.metadata import entry_points  # slow to import, and only needed once there is something to read
-
+def _ours() -> tuple[Format, ...]:
     package = importlib.import_module(__package__ or "ci_bridge.formats")
-    formats: dict[str, Format] = {}
+    names = (module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+    found = [module.FORMAT for module in modules if isinstance(getattr(module, "FORMAT", None), Format)]
+    return tuple(sorted(found, key=lambda item: (-item.priority, item.name)))
+
+
+@cache
+def _theirs() -> tuple[tuple[Format, ...], tuple[str, ...]]:
+    """The formats of other packages, and what is wrong with those that cannot be used."""
+    from importlib.metadata import entry_points  # slow to import, and rarely needed
+
+    formats: list[Format] = []
     problems = []
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            found = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "FORMAT", None)
-            if isinstance(found, Format):
-                formats[found.name] = found
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             loaded = entry.load()
@@ -52,8 +55,8 @@ def _discovered() -> tuple[tuple[Format, ...], tuple[str, ...]]:
             continue
         found = getattr(loaded, "FORMAT", loaded)
         if isinstance(found, Format):
-            formats.setdefault(found.name, found)
-    return tuple(sorted(formats.values(), key=lambda item: (-item.priority, item.name))), tuple(problems)
+            formats.append(found)
+    return tuple(sorted(formats, key=lambda item: (-item.priority, item.name))), tuple(problems)
 
 
 def read_results(
@@ -79,7 +82,7 @@ def read_results(
         spool: Keep every row; without, ``rows()`` raises and less is written to disk.
         on_progress: Called with the bytes read so far and the bytes of all files.
         exclude: Folders that are never read, such as our own output.
-        formats: The formats to recognise, in the order in which they are asked; by default all that are installed.
+        formats: The formats to recognise, in the order in which they are asked; None is all that are installed.
 
     Returns:
         The results; close them, or use them as a context manager.
@@ -94,9 +97,6 @@ def read_results(
     collected = Collected(limits, mask, spool=spool)
     try:
         search = find_files(patterns, workspace=workspace, limits=limits, exclude=exclude)
-        if formats is None:
-            formats, problems = _discovered()
-            search.notes[:0] = problems
         for text in search.notes:
             collected.add_note(text)
         for rejected in search.rejected:
@@ -118,7 +118,7 @@ class _Reading:
     def __init__(
         self,
         collected: Collected,
-        formats: Sequence[Format],
+        formats: Sequence[Format] | None,
         limits: Limits,
         time_unit: str,
         size: int,
@@ -144,11 +144,24 @@ class _Reading:
             except (ResultsError, OSError) as error:
                 self._unreadable(found, str(error))
                 continue
-            if chosen := next((item for item in self._formats if head and item.sniff(head)), None):
+            if chosen := self._format_of(head):
                 recognised.append((found, chosen, started_at(head)))
             else:
                 self._not_recognised(found, head)
         return recognised
+
+    def _format_of(self, head: bytes) -> Format | None:
+        if not head:
+            return None
+        if self._formats is not None:
+            return next((item for item in self._formats if item.sniff(head)), None)
+        if chosen := next((item for item in _ours() if item.sniff(head)), None):
+            return chosen
+        formats, problems = _theirs()
+        for problem in problems:
+            if problem not in self._collected.notes:
+                self._collected.add_note(problem)
+        return next((item for item in formats if item.sniff(head)), None)
 
     def _not_recognised(self, found: Found, head: bytes) -> None:
         if not head:
