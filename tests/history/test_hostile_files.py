@@ -118,6 +118,14 @@ def test_text_in_an_integer_column_is_refused(sound: Path) -> None:
     refused(sound, "damaged or was tampered with")
 
 
+def test_an_index_that_does_not_fit_its_table_is_refused(sound: Path) -> None:
+    # Swapped root pages leave every letter of the schema as it was.
+    both = "WHERE name IN ('run_ts', 'run_uid')"
+    swap = f"UPDATE sqlite_schema SET rootpage = (SELECT sum(rootpage) FROM sqlite_schema {both}) - rootpage {both}"
+    alter(sound, swap, writable_schema=True)
+    refused(sound, "SQLite says")
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -178,6 +178,27 @@ def test_waiting_for_another_writer_ends(tmp_path: Path) -> None:
 
 
 @posix
+def test_a_lock_on_a_file_that_its_holder_has_just_removed_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = tmp_path / "history.sqlite", tmp_path / "history.sqlite.lock"
+    real, calls = saving._try_lock, []
+
+    def try_lock(descriptor: int) -> bool:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            lock.unlink()  # the holder's last act, between our opening and our locking
+        return real(descriptor)
+
+    monkeypatch.setattr(saving, "_try_lock", try_lock)
+    with saving.locked(path, 5):
+        assert len(calls) == 2
+        with pytest.raises(HistoryError, match="another process"), saving.locked(path, 0):
+            pass
+    assert not lock.exists()
+
+
+@posix
 def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite"
     simple_history(path)
