@@ -136,6 +136,8 @@ def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     Example:
       ci-bridge detect --json
     """
+    from ci_bridge import platforms
+
     with _errors(as_json=as_json):
         _, platform, context = _prepare(pairs, directory)
         facts = {name: value for name, value in context.values().items() if name != "platform"}
@@ -154,6 +156,8 @@ def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
             (name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None
         ]
         print_table(("field", "value", "from"), rows)
+        for name, reason in platforms.problems().items():
+            say(f"warning: the platform {name} of another package cannot be used: {reason}")
         if platform.connect is None:
             say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
 

@@ -105,8 +105,8 @@ _STATUS_OF_RUN = {
 }
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the reader asked for it
-    """The job was told to stop."""
+class Stopped(BaseException):
+    """The job was told to stop; no handler of errors on the way may take it for one."""
 
 
 @dataclass(frozen=True, slots=True)
