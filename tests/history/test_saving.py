@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
 
-def start(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Run Python code in a process of its own."""
+def start(code: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Run Python code in a process of its own, which leaves its temporary files to pytest if it is killed."""
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", textwrap.dedent(code), str(path), *arguments],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(path.parent.parent)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
 
