@@ -27,11 +27,11 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits o
 
 def start(code: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
     """Run Python code in a process of its own, which leaves its temporary files to pytest if it is killed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(path.parent.parent)}
+    command = [sys.executable, "-c", textwrap.dedent(code), str(path), *arguments]
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(path), *arguments],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(path.parent.parent)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 WRITER = """
