@@ -506,7 +506,7 @@ def metric_show(
     pairs: tuple[str, ...],
     directory: str | None,
 ) -> None:
-    """List recorded numbers, newest first.
+    """List recorded numbers, oldest first: the newest --limit of them.
 
     \b
     Example:

@@ -560,7 +560,11 @@ class Client:
         task_id: str | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Recorded numbers, newest first, as ``id run_id task_id metric_name metric_value unit recorded_at``."""
+        """The newest ``limit`` numbers, oldest first.
+
+        Returns:
+            Rows with ``id run_id task_id metric_name metric_value unit recorded_at``; times are ISO 8601 in UTC.
+        """
         await self._memory.save()
         return await self._memory.read(
             lambda history: history.metrics(run_id=test_run_id, metric_name=metric_name, task_id=task_id, limit=limit)

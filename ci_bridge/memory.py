@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge.arguments import outcome_counts
-from ci_bridge.errors import CIBridgeError
+from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import Metric, Report, TestRun, Totals
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
@@ -123,7 +123,10 @@ class Memory:
 
         def drop() -> int:
             with History.writing(self.path) as history:
-                return history.prune(days, now=self._place.clock(), force=force)
+                dropped = history.prune(days, now=self._place.clock(), force=force)
+                if not dropped and history.warnings:
+                    raise HistoryError(history.warnings[-1])
+                return dropped
 
         return await self._worker.run(drop)
 

@@ -235,7 +235,8 @@ _FUNCTIONS = frozenset(
 
 
 def _allow_reads(action: int, _first: str | None, second: str | None, _db: str | None, _by: str | None) -> int:
-    if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ):
+    # A savepoint on a read-only file changes nothing; sqlite-utils puts one around each query.
+    if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_SAVEPOINT):
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION and second in _FUNCTIONS:
         return sqlite3.SQLITE_OK

@@ -35,19 +35,23 @@ def runs(
     """Runs, newest first; each filter that is given must match."""
     conditions = {"branch = ?": branch, "status = ?": status, "pr = ?": pr_number, "uid = ?": run_id}
     where, values = _where(conditions, "ts", since)
-    rows = connection.execute(
-        "SELECT uid, ts, completed, status, build, sha, branch, passed + failed + error + skipped, passed,"
-        f" failed + error, duration_ms, extra FROM run{where} ORDER BY ts DESC, run_no DESC LIMIT ?",
+    rows = _query(
+        connection,
+        "SELECT uid AS id, ts AS created_at, completed AS completed_at, status, build AS build_id, sha AS commit_sha,"
+        " branch, passed + failed + error + skipped AS total_tasks, passed AS completed_tasks,"
+        " failed + error AS failed_tasks, duration_ms / 1000.0 AS duration, extra AS metadata"
+        f" FROM run{where} ORDER BY ts DESC, run_no DESC LIMIT ?",
         (*values, _limit(limit)),
     )
     return [
         {
-            "id": uid, "created_at": iso(ts), "completed_at": iso(completed), "status": state, "build_id": build,
-            "commit_sha": sha, "branch": on, "total_tasks": total, "completed_tasks": passed, "failed_tasks": red,
-            "duration": duration / 1000, "metadata": _mapping(extra),
+            **row,
+            "created_at": iso(row["created_at"]),
+            "completed_at": iso(row["completed_at"]),
+            "metadata": _mapping(row["metadata"]),
         }
-        for uid, ts, completed, state, build, sha, on, total, passed, red, duration, extra in rows
-    ]  # fmt: skip
+        for row in rows
+    ]
 
 
 def metrics(connection: sqlite3.Connection, **filters: Any) -> list[dict[str, Any]]:
@@ -72,19 +76,17 @@ def metric_points(
     """
     conditions = {"uid = ?": run_id, "name = ?": metric_name, "task = ?": task_id, "branch = ?": branch}
     where, values = _where(conditions, "metric.ts", since)
-    rows = connection.execute(
-        "SELECT id, uid, task, name, value, unit, metric.ts, branch, sha, platform, shard, extra FROM metric"
+    rows = _query(
+        connection,
+        "SELECT id, uid AS run_id, nullif(task, '') AS task_id, name AS metric_name, value AS metric_value, unit,"
+        " metric.ts AS recorded_at, branch, sha AS commit_sha, platform, shard, extra AS task_type FROM metric"
         f" JOIN metric_name USING (metric_no) JOIN run USING (run_no){where} ORDER BY metric.ts DESC, id DESC LIMIT ?",
         (*values, _limit(limit)),
-    ).fetchall()
+    )
     return [
-        {
-            "id": number, "run_id": uid, "task_id": task or None, "metric_name": name, "metric_value": value,
-            "unit": unit, "recorded_at": iso(ts), "branch": on, "commit_sha": sha, "platform": platform,
-            "shard": shard, "task_type": _mapping(extra).get("task_type") if len(extra) > 2 else None,
-        }
-        for number, uid, task, name, value, unit, ts, on, sha, platform, shard, extra in reversed(rows)
-    ]  # fmt: skip
+        {**row, "recorded_at": iso(row["recorded_at"]), "task_type": _mapping(row["task_type"]).get("task_type")}
+        for row in reversed([*rows])
+    ]
 
 
 def tests(
@@ -224,6 +226,14 @@ def iso(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     return moment(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _query(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries. Importing sqlite-utils takes a while, so only who looks at the history pays for it."""
+    from sqlite_utils import Database
+
+    # No plug-in's hook and no pragma on this connection: it is read-only and guarded.
+    return Database(connection, recursive_triggers=False, execute_plugins=False).query(sql, values)
 
 
 def _where(conditions: dict[str, str | None], column: str, since: datetime | None) -> tuple[str, list[Any]]:
