@@ -78,13 +78,18 @@ def metric_points(
     where, values = _where(conditions, "metric.ts", since)
     rows = _query(
         connection,
-        "SELECT id, uid AS run_id, nullif(task, '') AS task_id, name AS metric_name, value AS metric_value, unit,"
+        "SELECT id, uid AS run_id, task AS task_id, name AS metric_name, value AS metric_value, unit,"
         " metric.ts AS recorded_at, branch, sha AS commit_sha, platform, shard, extra AS task_type FROM metric"
         f" JOIN metric_name USING (metric_no) JOIN run USING (run_no){where} ORDER BY metric.ts DESC, id DESC LIMIT ?",
         (*values, _limit(limit)),
     )
     return [
-        {**row, "recorded_at": iso(row["recorded_at"]), "task_type": _mapping(row["task_type"]).get("task_type")}
+        {
+            **row,
+            "task_id": row["task_id"] or None,
+            "recorded_at": iso(row["recorded_at"]),
+            "task_type": _mapping(row["task_type"]).get("task_type"),
+        }
         for row in reversed([*rows])
     ]
 
