@@ -480,6 +480,25 @@ class ArtifactQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An immutable object of the store that the history travels in.
+
+    Attributes:
+        id: The store's own key; covers are recorded by it, never by name.
+        name: As put; several objects may share one.
+        created_at: By the store's clock, UTC.
+        size: Bytes.
+        build_id: The build that put it, where the store knows; None otherwise.
+    """
+
+    id: str
+    name: str
+    created_at: datetime
+    size: int = 0
+    build_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One performance number. ``recorded_at`` is UTC."""
 

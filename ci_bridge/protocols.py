@@ -23,6 +23,7 @@ from ci_bridge.models import (
     Credentials,
     Metric,
     RemoteRun,
+    StoredObject,
     TestRun,
 )
 
@@ -149,6 +150,39 @@ class SupportsMetrics(Protocol):
     def record_metric(self, metric: Metric) -> None: ...
 
 
+@runtime_checkable
+class SupportsStore(Protocol):
+    """Keeps immutable objects between builds: what the history travels in."""
+
+    @property
+    @abstractmethod
+    def store_expires(self) -> bool:
+        """True if the store drops objects by itself after their retention; then nothing is ever deleted by us."""
+
+    @abstractmethod
+    def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
+        """Store bytes under a name; never replaces anything."""
+
+    @abstractmethod
+    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+        """The newest objects whose name begins with ``prefix``, newest first, and only those that may be trusted:
+        put by trusted events (push, schedule, dispatch) of the same repository, on its default or the same protected
+        branch.
+        """
+
+    @abstractmethod
+    def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
+        """The objects that the jobs of this very build have put, all attempts, oldest first; trusted or not."""
+
+    @abstractmethod
+    def get_object(self, stored: StoredObject, limit: int) -> bytes:
+        """The bytes, at most ``limit``; a larger object is refused."""
+
+    @abstractmethod
+    def delete_object(self, stored: StoredObject) -> None:
+        """Remove it; only where ``store_expires`` is false."""
+
+
 ROLES: Mapping[str, type] = {
     "test_runs": SupportsTestRuns,
     "annotations": SupportsAnnotations,
@@ -159,6 +193,7 @@ ROLES: Mapping[str, type] = {
     "upload": SupportsUpload,
     "download": SupportsDownload,
     "metrics": SupportsMetrics,
+    "store": SupportsStore,
 }
 """Capability -> role."""
 
