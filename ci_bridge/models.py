@@ -60,17 +60,7 @@ class FileState(StrEnum):
     IGNORED = "ignored"
 
 
-CHANNELS = (
-    "files",
-    "outputs",
-    "summary",
-    "annotations",
-    "run",
-    "status",
-    "comment",
-    "artifacts",
-    "history",
-)
+CHANNELS = ("files", "outputs", "summary", "annotations", "run", "status", "comment", "artifacts", "history")
 """What a report is delivered to; the names in receipts and in the option ``required_channels``."""
 
 SEPARATOR = "\x1f"
@@ -96,17 +86,13 @@ class Case:
 
     Attributes:
         name: The test's own name, parameters included.
-        classname: The class or module it belongs to, empty if the tool names none.
-        suite: The nested suites' names, outermost first.
-        file: Path as the tool reported it; never opened.
-        line: Line in ``file``, counted from 1.
+        classname: The class or module, if the tool names one. suite: The nested suites' names, outermost first.
+        file: Path as the tool reported it; never opened. line: Line in it, counted from 1.
         outcome: Outcome of the last attempt.
         duration: Seconds of the last attempt.
         type: Exception or failure type.
         message: One-line reason of a failure, an error or a skip.
-        details: Stack trace or the long text.
-        output: Captured standard output.
-        error_output: Captured standard error.
+        details: Stack trace or the long text; ``output`` and ``error_output`` are what it printed.
         attempts: The earlier attempts in order, without the last one.
     """
 
@@ -126,7 +112,7 @@ class Case:
 
     @property
     def identity(self) -> str:
-        """The text that tells this test from every other: suites, class, file and name."""
+        """What tells this test from every other."""
         return identity_of(self.suite, self.classname, self.file, self.name)
 
     @property
@@ -148,20 +134,14 @@ class Case:
 
 
 def identity_of(suite: Sequence[str], classname: str, file: str, name: str) -> str:
-    """Join the parts of an identity.
-
-    Returns:
-        ``suite / nested suite US class US file US name`` where US is :data:`SEPARATOR` and nested suites are
-        joined by U+001E.
-    """
+    """``suite / nested suite US class US file US name``: US is :data:`SEPARATOR`, U+001E joins nested suites."""
     return f"{chr(30).join(suite)}{SEPARATOR}{classname}{SEPARATOR}{file}{SEPARATOR}{name}"
 
 
 def display_name_of(identity: str) -> str:
     """The part of an identity that people read: ``file::name``, else ``class::name``, else ``suite::name``.
 
-    A class is kept beside a file unless the file's own path already spells it (pytest's ``tests.test_cart`` and
-    ``tests/test_cart.py``).
+    A class stays beside a file unless the path spells it already (``tests.test_cart`` and ``tests/test_cart.py``).
     """
     suite, classname, file, name = identity.split(SEPARATOR, 3)
     if not file:
@@ -175,17 +155,10 @@ def display_name_of(identity: str) -> str:
     return f"{file}::{classname}::{name}"
 
 
-Row: TypeAlias = tuple[
-    tuple[str, ...],  # suite
-    str,  # classname
-    str,  # file
-    str,  # name
-    int,  # line, 0 = unknown
-    str,  # outcome
-    float,  # duration in seconds
-    tuple[Any, ...] | None,  # None for a plainly passed case, else what Case needs beyond it (see case_of_row)
-]
-"""One case as a plain tuple: what streams through the report writers, a million at a time."""
+Row: TypeAlias = tuple[tuple[str, ...], str, str, str, int, str, float, tuple[Any, ...] | None]
+"""One case as a plain tuple: suite, classname, file, name, line (0 = unknown), outcome, duration in seconds, and None
+for a plainly passed case, else what Case needs beyond it (see case_of_row): what streams through the report writers, a
+million at a time."""
 
 
 def row_of_case(case: Case) -> Row:
@@ -429,6 +402,17 @@ class Comment:
     url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request as the code host knows it; branches by their short names, ``head_repository`` None if deleted."""
+
+    number: str
+    head_sha: str
+    head_branch: str = ""
+    head_repository: str | None = None
+    base_branch: str = ""
+
+
 class Severity(StrEnum):
     """How bad an annotation is."""
 
@@ -500,7 +484,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One performance number. ``recorded_at`` is UTC."""
+    """One performance number."""
 
     name: str
     value: float
@@ -520,7 +504,7 @@ class Receipt:
         url: Where to look: a URL or a path.
         reason: Why it is degraded, failed, skipped or unsupported, with the next step.
         channel: What it was meant for (``comment``, ``status``, ``run``, ``artifact:reports`` …).
-        state: ``sent``, ``degraded``, ``skipped``, ``failed`` or ``unsupported``.
+        state: ``sent``, ``degraded``, ``skipped``, ``failed``, ``unsupported`` or ``coalesced``.
     """
 
     delivered: bool
@@ -565,6 +549,7 @@ class JudgedCase:
     Attributes:
         category: Failure class (``assertion``, ``timeout``, ``infrastructure`` …), empty if not analysed.
         signature: Normalised failure text shared by failures with the same cause, empty if not analysed.
+        shards: Keys of the parallel jobs in which it is so; empty in the report of a single job.
     """
 
     case: Case
@@ -572,6 +557,7 @@ class JudgedCase:
     evidence: Evidence = Evidence()
     category: str = ""
     signature: str = ""
+    shards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -605,8 +591,8 @@ class FailureGroup:
 
     Attributes:
         members: Identities in this run.
-        first_seen: When the history first held the signature (UTC), only with depth ``comprehensive``.
-        seen_runs: Earlier runs with it, only with depth ``comprehensive``.
+        first_seen: When the history first held the signature (UTC), and ``seen_runs`` the earlier runs with it; only
+            with depth ``comprehensive``.
     """
 
     signature: str
@@ -646,6 +632,25 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What one parallel job of a build found: ``new + known + unjudged + flaky_failed = totals.red``.
+
+    ``before`` holds the totals of the run that it was compared with, ``fixed`` counts what failed there and passes now.
+    """
+
+    shard: str
+    state: RunState
+    totals: Totals
+    before: Totals | None = None
+    new: int = 0
+    known: int = 0
+    unjudged: int = 0
+    flaky_failed: int = 0
+    flaky_passed: int = 0
+    fixed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that the renderers know: one value, many sinks.
 
@@ -656,6 +661,8 @@ class Report:
         system_info: Shown where ``include_system_info`` is on; empty otherwise.
         metrics: Recorded for this run; empty where ``include_performance_metrics`` is off.
         links: Name -> URL or path of further material (``report``, ``json`` …).
+        shards: One per parallel job that this report sums up, sorted by name; empty for the report of a single job.
+        shard_total: Number of parallel jobs where that is known.
     """
 
     run: TestRun
@@ -669,6 +676,13 @@ class Report:
     metrics: Sequence[Metric] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     receipts: Sequence[Receipt] = ()
+    shards: tuple[ShardResult, ...] = ()
+    shard_total: int | None = None
+
+    @property
+    def missing_shards(self) -> int:
+        """Parallel jobs that have not reported yet, as far as their number is known."""
+        return max(0, (self.shard_total or 0) - len(self.shards)) if self.shards else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ci_bridge.models import (
     CommitStatus,
     Credentials,
     Metric,
+    PullRequest,
     RemoteRun,
     StoredObject,
     TestRun,
@@ -93,6 +94,10 @@ class SupportsComments(Protocol):
 
     @abstractmethod
     def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment: ...
+
+    @abstractmethod
+    def delete_comment(self, pr_number: str, comment_id: str) -> None:
+        """Remove a comment of ours; one that is gone already is fine. Two jobs that create at once end in one so."""
 
 
 @runtime_checkable
@@ -183,6 +188,22 @@ class SupportsStore(Protocol):
         """Remove it; only where ``store_expires`` is false."""
 
 
+@runtime_checkable
+class SupportsPullRequests(Protocol):
+    """Knows which pull request a commit is the head of, and which build started this one."""
+
+    @abstractmethod
+    def pull_requests_of(self, sha: str) -> Sequence[PullRequest]:
+        """The open pull requests whose head is exactly this commit, forks' too, as the code host tells it."""
+
+    @abstractmethod
+    def list_triggering(self, prefix: str) -> Sequence[StoredObject]:
+        """The objects that the jobs of the build which triggered this one have put, newest first; never trusted.
+
+        Read them with :meth:`SupportsStore.get_object`. Empty where no build triggered this one.
+        """
+
+
 ROLES: Mapping[str, type] = {
     "test_runs": SupportsTestRuns,
     "annotations": SupportsAnnotations,
@@ -194,6 +215,7 @@ ROLES: Mapping[str, type] = {
     "download": SupportsDownload,
     "metrics": SupportsMetrics,
     "store": SupportsStore,
+    "pull_requests": SupportsPullRequests,
 }
 """Capability -> role."""
 

@@ -131,6 +131,10 @@ class FakeAdapter(
         self._call("update_comment", lambda: comments.__setitem__(position, updated))
         return updated
 
+    def delete_comment(self, pr_number: str, comment_id: str) -> None:
+        kept = [comment for comment in self.comments[pr_number] if comment.id != comment_id]
+        self._call("delete_comment", lambda: self.comments.__setitem__(pr_number, kept))
+
     def write_summary(self, markdown: str) -> str | None:
         self._call("write_summary", lambda: self.summaries.append(markdown))
         return None

@@ -122,6 +122,11 @@ class LocalAdapter(
             raise NotFoundError(f"comment {comment_id} does not exist on pull request {pr_number}")
         return self._write_comment(pr_number, comment_id, body)
 
+    def delete_comment(self, pr_number: str, comment_id: str) -> None:
+        path = self._root / "comments" / f"pr-{_safe(pr_number)}" / f"{_safe(comment_id)}.md"
+        with _errors_of(path):
+            path.unlink(missing_ok=True)
+
     def write_summary(self, markdown: str) -> str | None:
         return self._write(markdown, "summary.md")
 
