@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.fakes.github_fixture import github
+
+__all__ = ["github"]
+
 # No database: it would be a file in a checkout that may be read-only. No deadline: the machines are shared.
 settings.register_profile("ci-bridge", database=None, deadline=None)
 settings.load_profile("ci-bridge")
