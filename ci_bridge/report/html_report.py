@@ -15,7 +15,7 @@ from ci_bridge._version import __version__
 from ci_bridge.models import FileState, Report, Row, RunState, Verdict, case_of_row
 from ci_bridge.report.escape import guard_script, safe_url, without_credentials
 from ci_bridge.report.rows import Verdicts, names_are_plain
-from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of
+from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
 from ci_bridge.report.templates import html_environment, ours, template_text
 from ci_bridge.report.wording import (
     SHORT_SHA,
@@ -142,6 +142,9 @@ def _body(report: Report, anchors: _Anchors, embedded: int) -> dict[str, Any]:
             {"key": count.title.lower(), "title": count.title, "text": count.text, "delta": count.delta}
             for count in counts
         ],
+        "shards": [{"name": shard.shard, "state": shard.state, "cells": cells} for shard, cells in shard_rows(report)],
+        "shards_text": shards_text(report),
+        "columns": [count.title for count in counts],
         "bar": _bar({"passed": plain_passed, "flaky": totals.flaky, "failed": totals.red, "skipped": totals.skipped}),
         "bar_label": ", ".join(f"{count.text} {count.title.lower()}" for count in counts[:4]),
         "sections": _unfolded(report, [s for s in sections if s.key not in _TABLES], anchors),
@@ -235,7 +238,7 @@ def _entry(entry: Entry, details: str) -> dict[str, Any]:
     return {
         "name": entry.name,
         "message": entry.message,
-        "evidence": entry.evidence,
+        "evidence": " · ".join(filter(None, (entry.spread(), entry.evidence))),
         "category": entry.category,
         "outcomes": ["A" if char not in "PRFS" else char for char in entry.spark[-60:]],
         "details": f"{details}\n[… {count_text(cut)} characters more]" if cut and details else details,

@@ -18,13 +18,14 @@ from ci_bridge.models import (
     JudgedCase,
     Report,
     Row,
+    ShardResult,
     SlowerCase,
     Totals,
     case_of_row,
 )
 from ci_bridge.report.escape import without_credentials, without_surrogates
 from ci_bridge.report.rows import Verdicts, filled, names_are_plain, plain_value, write_items
-from ci_bridge.report.wording import headline
+from ci_bridge.report.wording import headline, verdict_counts
 
 SCHEMA = "ci-bridge/report/1"
 """Name and version of the schema; the number changes when a reader of the old one would go wrong."""
@@ -141,8 +142,9 @@ def _head(report: Report) -> dict[str, Any]:
         },
         "context": {key: _clean(value) for key, value in report.context.values().items()},
         "totals": _totals(results.totals),
+        **filled(shards=[_shard(shard) for shard in report.shards], shard_total=report.shard_total),
         "baseline": _baseline(judgement.baseline) if judgement.baseline else None,
-        "verdicts": {str(verdict): number for verdict, number in judgement.counts.items()},
+        "verdicts": {str(verdict): number for verdict, number in verdict_counts(report).items()},
         "fixed": [_identity(identity) for identity in judgement.fixed],
         "slower": [_slower(slower) for slower in judgement.slower],
         "groups": [_group(group) for group in judgement.groups],
@@ -199,6 +201,21 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "skipped": totals.skipped,
         "flaky": totals.flaky,
         "duration": totals.duration,
+    }
+
+
+def _shard(shard: ShardResult) -> dict[str, Any]:
+    return {
+        "shard": shard.shard,
+        "state": shard.state,
+        "totals": _totals(shard.totals),
+        "verdicts": {
+            "new": shard.new,
+            "known": shard.known,
+            "flaky": shard.flaky_failed + shard.flaky_passed,
+            "fixed": shard.fixed,
+            "unjudged": shard.unjudged,
+        },
     }
 
 

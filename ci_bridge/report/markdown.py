@@ -19,17 +19,21 @@ from ci_bridge.report.escape import (
     with_marker,
 )
 from ci_bridge.report.sections import (
+    Count,
     Entry,
     Section,
     baseline_name,
     counts_of,
     report_link,
     sections_of,
+    shard_rows,
+    shards_text,
 )
 from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, ours, render_file
-from ci_bridge.report.wording import emoji, headline, headline_phrases, plural, spark_text, tally
+from ci_bridge.report.wording import EMOJI, emoji, headline, headline_phrases, plural, spark_text, tally
 
 DEFAULT_TITLE = "Test results"
+_MOST_SHARDS = 40
 _COLLAPSED = frozenset({"known", "fixed", "slowest", "metrics", "system", "remarks"})
 _QUOTAS: Mapping[str, Mapping[str, Quota]] = {
     "minimal": {
@@ -163,9 +167,12 @@ def _values(
         "shard": ours(markdown_inline(report.shard, 100)),
         "quiet": _is_quiet(report, sections),
         "has_counts": report.results.totals.total > 0,
-        "counts": [
-            {"title": ours(count.title), "text": ours(count.text), "delta": ours(count.delta)} for count in counts
+        "counts": _cells(counts),
+        "shards": [
+            {"name": ours(markdown_inline(shard.shard, 60)), "state": ours(EMOJI[shard.state]), "counts": _cells(cells)}
+            for shard, cells in shard_rows(report, _MOST_SHARDS)
         ],
+        "more_shards": max(0, len(report.shards) - _MOST_SHARDS),
         "tally": tally(report),
         "sections": [
             {
@@ -184,11 +191,15 @@ def _values(
     }
 
 
+def _cells(counts: Sequence[Count]) -> list[dict[str, Any]]:
+    return [{"title": ours(count.title), "text": ours(count.text), "delta": ours(count.delta)} for count in counts]
+
+
 def _entry(entry: Entry, details: int) -> dict[str, Any]:
     return {
         "name": ours(markdown_inline(entry.name, 300)),
         "message": ours(markdown_inline(entry.message, 300)),
-        "evidence": ours(markdown_prose(entry.evidence)),
+        "evidence": ours(" · ".join(filter(None, (entry.spread(markdown_inline), markdown_prose(entry.evidence))))),
         "spark": ours(html_text(spark_text(entry.spark))),
         "category": ours(markdown_prose(entry.category, 40)),
         "details": ours(markdown_block(entry.details, details)) if entry.details and details else ours(""),
@@ -225,7 +236,9 @@ def _left_out(shown: Sequence[Section], quotas: Mapping[str, Quota], plan: Mappi
 def _footer(report: Report) -> str:
     parts: list[str] = []
     files = [file for file in report.results.files if file.cases]
-    if files:
+    if report.shards:
+        parts.append(shards_text(report))
+    elif files:
         parts.append(plural(len(files), "file"))
     if name := baseline_name(report):
         parts.append(f"compared with {markdown_inline(name, 100)}")

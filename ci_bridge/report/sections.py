@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ci_bridge.models import Case, FailureGroup, FileState, JudgedCase, Metric, Report, Totals, Verdict, display_name_of
+from ci_bridge.models import (
+    Case,
+    FailureGroup,
+    FileState,
+    JudgedCase,
+    Metric,
+    Report,
+    RunState,
+    ShardResult,
+    Totals,
+    Verdict,
+    display_name_of,
+)
 from ci_bridge.report.escape import fold
 from ci_bridge.report.wording import (
     SHORT_SHA,
@@ -16,6 +28,7 @@ from ci_bridge.report.wording import (
     duration_delta_text,
     duration_text,
     plural,
+    tally,
 )
 
 TITLES = {
@@ -64,6 +77,7 @@ class Entry:
         spark: See :class:`ci_bridge.models.Evidence`.
         details: Long text.
         category: Failure class.
+        shards: Keys of the parallel jobs that it comes from, out of ``shard_number``; empty in a single job's report.
     """
 
     name: str
@@ -72,6 +86,28 @@ class Entry:
     spark: str = ""
     details: str = ""
     category: str = ""
+    shards: tuple[str, ...] = ()
+    shard_number: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Cases that this line stands for."""
+        return max(1, len(self.shards))
+
+    def spread(self, show: Callable[[str, int], str] = fold) -> str:
+        """``in ubuntu, windows``; empty where there is only one parallel job.
+
+        Args:
+            show: Prepares a shard's key, of so many characters at most, for the sink.
+        """
+        if not self.shards or self.shard_number < 2:
+            return ""
+        if len(self.shards) == self.shard_number:
+            return f"in all {count_text(self.shard_number)} shards"
+        named = ", ".join(show(shard, 60) for shard in self.shards[:3])
+        if len(self.shards) <= 3:
+            return f"in {named}"
+        return f"in {len(self.shards)} of {self.shard_number} shards: {named}, …"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +124,8 @@ class Section:
 
     @property
     def hidden(self) -> int:
-        """Entries that are not shown."""
-        return self.total - len(self.entries)
+        """What is not shown."""
+        return max(0, self.total - sum(entry.weight for entry in self.entries))
 
     def noun(self, number: int) -> str:
         """``12 known failures``."""
@@ -125,12 +161,14 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
         *(Entry("all files", message=note) for note in results.notes[:limit]),
     ]
     groups = [group for group in judgement.groups if len(group.members) > 1]
+    shards = len(report.shards)
+    counts = tally(report)
     found = {
         "problems": (files, len(problems) + len(results.notes)),
-        "new": _judged(judged[Verdict.NEW], limit),
-        "unjudged": _judged(judged[Verdict.UNJUDGED], limit),
-        "flaky": _judged(judged[Verdict.FLAKY], limit),
-        "known": _judged(judged[Verdict.KNOWN], limit),
+        "new": _judged(judged[Verdict.NEW], limit, shards, counts.new),
+        "unjudged": _judged(judged[Verdict.UNJUDGED], limit, shards, counts.unjudged),
+        "flaky": _judged(judged[Verdict.FLAKY], limit, shards, counts.flaky),
+        "known": _judged(judged[Verdict.KNOWN], limit, shards, counts.known),
         "fixed": ([Entry(display_name_of(name)) for name in judgement.fixed[:limit]], len(judgement.fixed)),
         "slower": (
             [
@@ -167,18 +205,22 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
     return [Section(key, tuple(entries), total) for key, (entries, total) in found.items() if total]
 
 
-def _judged(cases: Sequence[JudgedCase], limit: int) -> tuple[list[Entry], int]:
-    return [entry_of(judged) for judged in cases[:limit]], len(cases)
+def _judged(cases: Sequence[JudgedCase], limit: int, shards: int, counted: int) -> tuple[list[Entry], int]:
+    return [entry_of(judged, shards) for judged in cases[:limit]], counted if shards else len(cases)
 
 
-def entry_of(judged: JudgedCase) -> Entry:
-    """The entry of a judged case. A case that passed on retry shows why its last bad attempt failed."""
+def entry_of(judged: JudgedCase, shards: int = 0) -> Entry:
+    """The entry of a judged case. A case that passed on retry shows why its last bad attempt failed.
+
+    Args:
+        judged: The case.
+        shards: Parallel jobs that the report sums up, 0 if it is of a single one.
+    """
     case = judged.case
     reason, details = reason_of(case)
     category = "" if judged.category == _UNCLASSIFIED else judged.category
-    return Entry(
-        case.display_name, reason, judged.evidence.text or _retried(case), judged.evidence.spark, details, category
-    )
+    evidence = judged.evidence.text or _retried(case)
+    return Entry(case.display_name, reason, evidence, judged.evidence.spark, details, category, judged.shards, shards)
 
 
 def reason_of(case: Case) -> tuple[str, str]:
@@ -248,10 +290,32 @@ class Count:
 
 def counts_of(report: Report) -> tuple[Count, ...]:
     """The cells of the table of counts; Passed, Failed, Flaky and Skipped add up to Total."""
-    now = report.results.totals
     baseline = report.judgement.baseline
-    before = baseline.totals if baseline else None
+    return _counts(report.results.totals, baseline.totals if baseline else None)
 
+
+def shard_rows(report: Report, limit: int = 1_000) -> list[tuple[ShardResult, tuple[Count, ...]]]:
+    """The table's rows of the single parallel jobs, by name; what :func:`counts_of` answers is their sum.
+
+    Where there are more than ``limit``, those that are not green are kept before the others.
+    """
+    shards = list(report.shards)
+    if len(shards) > limit:
+        kept = sorted(shards, key=lambda shard: shard.state is RunState.SUCCESS)[:limit]
+        shards = sorted(kept, key=lambda shard: shard.shard)
+    return [(shard, _counts(shard.totals, shard.before)) for shard in shards]
+
+
+def shards_text(report: Report) -> str:
+    """``2 of 3 shards``, empty for the report of a single job."""
+    if not report.shards:
+        return ""
+    here = len(report.shards)
+    total = max(here, report.shard_total or 0)
+    return f"{count_text(here)} of {plural(total, 'shard')}" if report.shard_total else plural(here, "shard")
+
+
+def _counts(now: Totals, before: Totals | None) -> tuple[Count, ...]:
     def count(title: str, of: str) -> Count:
         old = _cell(before, of) if before else None
         return Count(title, count_text(_cell(now, of)), delta_text(_cell(now, of), old))

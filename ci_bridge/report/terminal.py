@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ci_bridge.models import Report, RunState
 from ci_bridge.report.escape import break_commands, log_line, log_lines, without_credentials
-from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of
+from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
 from ci_bridge.report.wording import headline, spark_text, tally
 
 if TYPE_CHECKING:
@@ -140,11 +140,17 @@ class _Printer:
     def counts(self) -> None:
         table = self.table()
         cells = counts_of(self.report)
+        rows = shard_rows(self.report)
+        name = [shards_text(self.report)] if rows else []
+        if rows:
+            table.add_column("Shard", overflow="fold")
         for cell in cells:
             table.add_column(cell.title, justify="right", no_wrap=True)
-        table.add_row(*(cell.text for cell in cells))
+        for shard, own in rows:
+            table.add_row(log_line(shard.shard, 40), *(cell.text for cell in own))
+        table.add_row(*name, *(cell.text for cell in cells))
         if any(cell.delta for cell in cells):
-            table.add_row(*(cell.delta for cell in cells), style="dim")
+            table.add_row(*("" for _ in name), *(cell.delta for cell in cells), style="dim")
         self.console.print(table)
 
     def table(self) -> Table:
@@ -160,14 +166,19 @@ class _Printer:
         self.line(f"{section.title} ({section.total})", f"bold {style}".strip())
         for number, entry in enumerate(section.entries[:limit]):
             self.entry(section.key, entry, with_trace=section.key in ("new", "unjudged") and number < 5)
-        if section.total > min(limit, len(section.entries)) and limit:
-            self.line(f"… and {section.total - min(limit, len(section.entries))} more", "dim", indent=2)
+        if limit and (hidden := section.cut(limit, 1).hidden):
+            self.line(f"… and {hidden} more", "dim", indent=2)
 
     def entry(self, key: str, entry: Entry, *, with_trace: bool) -> None:
         self.line(log_line(entry.name, 400), indent=2)
         if entry.message:
             self.line(log_line(entry.message, 300), _STYLES.get(key, ""), indent=4)
-        facts = [log_line(entry.category, 40), log_line(entry.evidence, 300), spark_text(entry.spark)]
+        facts = [
+            log_line(entry.spread(), 300),
+            log_line(entry.category, 40),
+            log_line(entry.evidence, 300),
+            spark_text(entry.spark),
+        ]
         if any(facts):
             self.line(" · ".join(fact for fact in facts if fact), "dim", indent=4)
         if with_trace and entry.details:

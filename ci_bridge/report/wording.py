@@ -120,6 +120,15 @@ def all_judged(report: Report) -> Sequence[JudgedCase]:
 
 def tally(report: Report) -> Tally:
     """Count so that everything adds up, also where a caller judged only some of the failures."""
+    if shards := report.shards:  # their lists of cases are bounded, their numbers count all
+        return Tally(
+            new=sum(shard.new for shard in shards),
+            known=sum(shard.known for shard in shards),
+            unjudged=sum(shard.unjudged for shard in shards),
+            flaky_failed=sum(shard.flaky_failed for shard in shards),
+            flaky_passed=sum(shard.flaky_passed for shard in shards),
+            fixed=sum(shard.fixed for shard in shards),
+        )
     new = known = flaky_failed = flaky_passed = 0
     for judged in all_judged(report):
         red = judged.case.is_failure
@@ -132,6 +141,20 @@ def tally(report: Report) -> Tally:
     return Tally(new, known, unjudged, flaky_failed, max(flaky_passed, totals.flaky), len(report.judgement.fixed))
 
 
+def verdict_counts(report: Report) -> dict[Verdict, int]:
+    """Verdict -> number of cases."""
+    if not report.shards:
+        return report.judgement.counts
+    counts = tally(report)
+    return {
+        Verdict.NEW: counts.new,
+        Verdict.KNOWN: counts.known,
+        Verdict.FLAKY: counts.flaky,
+        Verdict.FIXED: counts.fixed,
+        Verdict.UNJUDGED: counts.unjudged,
+    }
+
+
 def problem_files(report: Report) -> int:
     """Number of input files that could not be read."""
     return sum(file.state is FileState.UNREADABLE for file in report.results.files)
@@ -142,13 +165,15 @@ def headline_phrases(report: Report) -> list[Phrase]:
     counts, totals = tally(report), report.results.totals
     parts: list[Phrase] = []
     if report.state is RunState.PENDING:
-        return [Phrase("tests are running")]
+        return _progress(report)
     if unreadable := problem_files(report):
         parts.append(Phrase(f"{plural(unreadable, 'file')} could not be read"))
     if report.results.dropped:
         parts.append(Phrase(f"{plural(report.results.dropped, 'test')} beyond the cap left out"))
     if report.state is RunState.NO_RESULTS and not totals.total:
         return [*parts, Phrase("no test results")]
+    if silent := sum(not shard.totals.total for shard in report.shards):
+        parts.append(Phrase(f"{plural(silent, 'shard')} without results"))
     if report.state is RunState.ERROR and not parts:
         parts.append(Phrase("the run is not complete"))
     if counts.new:
@@ -168,12 +193,26 @@ def headline_phrases(report: Report) -> list[Phrase]:
     if not totals.red:
         ran = totals.total - totals.skipped
         all_passed = f"{plural(ran, 'test')} passed" if ran else "no test ran"
-        parts.insert(bool(unreadable) + bool(report.results.dropped), Phrase(all_passed))
+        parts.insert(bool(unreadable) + bool(report.results.dropped) + bool(silent), Phrase(all_passed))
         if totals.skipped:
             parts.append(Phrase(f"{count_text(totals.skipped)} skipped"))
     if counts.fixed:
         parts.append(Phrase(f"{count_text(counts.fixed)} fixed"))
+    if report.missing_shards:
+        parts.append(Phrase(_awaited(report)))
     return parts
+
+
+def _progress(report: Report) -> list[Phrase]:
+    """What can be said of a run that is not over; nothing here sounds like a verdict."""
+    if not report.shards:
+        return [Phrase("tests are running")]
+    passed = plural(report.results.totals.passed, "test")
+    return [Phrase(_awaited(report)), Phrase(f"{passed} passed so far")]
+
+
+def _awaited(report: Report) -> str:
+    return f"waiting for {report.missing_shards} of {plural(report.shard_total or 0, 'shard')}"
 
 
 def headline(report: Report) -> str:

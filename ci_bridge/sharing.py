@@ -1,0 +1,149 @@
+"""How the parallel jobs of one build find each other's parts: each puts one small object and reads the others'.
+
+An object is written once and never changed, so nothing is lost when jobs race. Its name tells title, shard and attempt
+by hash and number: a job learns from one listing how many have reported, and reads the newest attempts only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ci_bridge.errors import NotFoundError, ResultsError
+from ci_bridge.legs import MOST_BYTES, leg_of_json, leg_to_json
+from ci_bridge.merging import Leg, merge
+from ci_bridge.models import StoredObject
+from ci_bridge.protocols import SupportsStore
+
+PREFIX = "ci-bridge-part-"
+MOST_STORED = 1 << 20
+"""Bytes of one stored part; what unpacks to more than :data:`MOST_UNPACKED` is refused as well."""
+MOST_UNPACKED = 8 * MOST_BYTES
+MOST_PARTS = 1_000
+"""Parts of one build that are read at most."""
+FEW = 24
+"""Up to so many parallel jobs, each updates the comment; beyond, only about every eighth part of them does."""
+
+_NAME = re.compile(re.escape(PREFIX) + r"(?P<title>[0-9a-f]{12})-(?P<shard>[0-9a-f]{12})-(?P<attempt>[0-9]{1,9})-.*")
+
+
+def pack(data: object) -> bytes:
+    """Plain data as it is stored: its SHA-256, then its JSON, compressed."""
+    body = zlib.compress(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(), 6)
+    return hashlib.sha256(body).digest() + body
+
+
+def unpack(stored: bytes, limit: int = MOST_UNPACKED) -> object:
+    """Read what :func:`pack` wrote.
+
+    Raises:
+        ResultsError: It is cut, damaged, no JSON, or more than ``limit`` bytes unpacked.
+    """
+    digest, body = stored[:32], stored[32:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ResultsError("damaged in the store: its digest does not match")
+    try:
+        inflater = zlib.decompressobj()
+        text = inflater.decompress(body, limit)
+        if inflater.unconsumed_tail or not inflater.eof:
+            raise ResultsError(f"damaged in the store, or more than {limit} bytes")
+        return json.loads(text, parse_constant=_refuse)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ResultsError(f"damaged in the store ({type(error).__name__}: {error})") from error
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def short_hash(text: str) -> str:
+    """Stands for a text in an object's name."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+@dataclass(slots=True)
+class Circle:
+    """The parts of one build under one title, as one of its jobs sees them.
+
+    Attributes:
+        store: Where they are.
+        title: Of the report; jobs with another title are no siblings.
+        own: This job's part, once it is put.
+        warnings: Parts that could not be read, each once.
+    """
+
+    store: SupportsStore
+    title: str
+    own: Leg | None = None
+    warnings: list[str] = field(default_factory=list)
+    _read: dict[str, Leg | None] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all parts begin with."""
+        return f"{PREFIX}{short_hash(self.title)}-"
+
+    def put(self, leg: Leg, retention_days: int) -> Leg:
+        """Store this job's part; safe to repeat, since the newest one of a shard counts.
+
+        Raises:
+            CIBridgeError: The store does not take it.
+        """
+        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{leg.uid}"
+        stored = self._stored_before(name) or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
+        self.own = replace(leg, object_id=stored.id, put_at=stored.created_at)
+        self._read[stored.id] = self.own
+        return self.own
+
+    def _stored_before(self, name: str) -> StoredObject | None:
+        """What a call stored whose answer was lost: names hold the run's id, so only a retry can meet its own."""
+        if self.own is None:
+            return None
+        return next((stored for stored in self.store.list_siblings(name) if stored.name == name), None)
+
+    def listed(self) -> list[StoredObject]:
+        """The newest attempt of each shard that has reported, this job's own at least; one call of the store."""
+        newest: dict[str, tuple[tuple[int, object, int, str], StoredObject]] = {}
+        for stored in self.store.list_siblings(self.prefix):
+            match = _NAME.fullmatch(stored.name)
+            if match is None or stored.size > MOST_STORED:
+                continue
+            rank = (int(match["attempt"]), stored.created_at, len(stored.id), stored.id)
+            shard = match["shard"]
+            if self._read.get(stored.id, ...) is None:
+                continue  # known as damaged: an older attempt is better than none
+            if shard not in newest or rank > newest[shard][0]:
+                newest[shard] = (rank, stored)
+        return [stored for _, stored in newest.values()][:MOST_PARTS]
+
+    def read(self, listed: Iterable[StoredObject]) -> tuple[Leg, ...]:
+        """The parts, sorted by shard. What cannot be read is left out with a warning; what was read before is kept.
+
+        Raises:
+            CIBridgeError: The store does not answer.
+        """
+        legs = []
+        for stored in listed:
+            if stored.id not in self._read:
+                self._read[stored.id] = self._fetch(stored)
+            legs.append(self._read[stored.id])
+        return merge([leg for leg in legs if leg is not None], [self.own] if self.own else [])
+
+    def _fetch(self, stored: StoredObject) -> Leg | None:
+        try:
+            data = unpack(self.store.get_object(stored, MOST_STORED))
+            if isinstance(data, Mapping) and self.prefix + short_hash(str(data.get("shard"))) not in stored.name:
+                raise ResultsError("its name is another shard's")
+            return replace(leg_of_json(data), object_id=stored.id, put_at=stored.created_at)
+        except (ResultsError, NotFoundError) as error:
+            self.warnings.append(f"part of the build left out: {stored.name}: {error}")
+            return None
+
+    def is_due(self, listed: list[StoredObject], shard_total: int | None) -> bool:
+        """True if this job should update the comment now: always in a small matrix and when all have reported."""
+        here, total = len(listed), shard_total or 0
+        return total <= FEW or here >= total or here == 1 or here % -(-total // 8) == 0
