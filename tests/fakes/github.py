@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.contracts.checker import Checker, load_contract
 from tests.fakes.github_results import Blobs, Results
+from tests.fakes.github_show import Show
 from tests.fakes.github_state import (
     PERMISSIONS,
     Artifact,
@@ -27,7 +28,6 @@ from tests.fakes.github_state import (
     Run,
     Status,
     Token,
-    stamp,
 )
 from tests.fakes.server import Exchange, FakeServer, Fault, Request, Response
 
@@ -60,6 +60,7 @@ ROUTES = (
     _route("GET", f"{REPO}/issues/{{number}}/comments", "_list_comments", "issues:read", "pull-requests:read"),
     _route("POST", f"{REPO}/issues/{{number}}/comments", "_create_comment", "issues:write", "pull-requests:write"),
     _route("PATCH", f"{REPO}/issues/comments/{{key}}", "_update_comment", "issues:write", "pull-requests:write"),
+    _route("DELETE", f"{REPO}/issues/comments/{{key}}", "_delete_comment", "issues:write", "pull-requests:write"),
     _route("GET", f"{REPO}/commits/{{sha}}/pulls", "_pulls_of_commit", "pull-requests:read"),
     _route("GET", f"{REPO}/actions/artifacts", "_list_artifacts", "actions:read"),
     _route("GET", f"{REPO}/actions/artifacts/{{key}}/zip", "_download_artifact", "actions:read"),
@@ -100,10 +101,12 @@ class FakeGitHub:
         self.repositories: dict[str, Repository] = {}
         self.lock = threading.RLock()
         self._number = 1000
+        self._stranger: FakeServer | None = None
         contract, results = load_contract("github"), load_contract("github-results")
         self.blobs = FakeServer(Blobs(self), Checker(results, "blobs"), "blobs")
         self.results = FakeServer(Results(self), Checker(results, "results"), "results")
         self.api = FakeServer(self._answer, Checker(contract, "api", prefix), "api")
+        self.show = Show(self.api_url, lambda: self.clock())
         self.repository = self.add_repository("acme/shop")
 
     # -- what tests say and ask ------------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ class FakeGitHub:
         return self.api.log
 
     def close(self) -> None:
-        for server in self.servers:
+        for server in (*self.servers, *filter(None, [self._stranger])):
             server.close()
 
     def violations(self) -> list[str]:
@@ -132,14 +135,28 @@ class FakeGitHub:
         for server in self.servers:
             assert server.checker is not None
             found += [*server.checker.violations, *server.crashes]
-            for exchange in server.log:
+            for exchange in tuple(server.log):
                 sent = exchange.request.authorization
                 secret = sent.split()[-1] if sent else ""
                 right = self.jobs if server is self.results else self.tokens if server is self.api else {}
                 wrong = self.tokens if server is not self.api else self.jobs
                 if sent is not None and (server is self.blobs or (secret in wrong and secret not in right)):
                     found.append(f"{server.name}: {exchange.request.method} {exchange.request.path} bore credentials")
+        if self._stranger:
+            for request in self._stranger.requests():
+                secrets = [
+                    secret for secret in (*self.tokens, *self.jobs) if secret in f"{request.target}{request.headers}"
+                ]
+                if request.authorization is not None or secrets:
+                    found.append(f"a stranger: {request.method} {request.path} bore credentials")
         return found
+
+    @property
+    def stranger(self) -> FakeServer:
+        """An origin that is none of GitHub's and answers everything with an empty object."""
+        if self._stranger is None:
+            self._stranger = FakeServer(lambda _: Response.json(200, {}), name="stranger")
+        return self._stranger
 
     def forgive(self) -> list[str]:
         """Forget the violations so far, where a test breaks the contract on purpose; answers them."""
@@ -211,7 +228,7 @@ class FakeGitHub:
             return artifact
 
     def add_comment(self, number: int, body: str, author: str = "github-actions[bot]") -> Comment:
-        """Write a comment as anybody."""
+        """Write a comment as anybody; an empty author is one whose account is gone."""
         with self.lock:
             comment = Comment(self.next_id(), number, body, author, self.clock())
             self.repository.comments.append(comment)
@@ -227,6 +244,11 @@ class FakeGitHub:
         """Context -> the status that counts."""
         with self.lock:
             return {status.context: status for status in self.repository.statuses if status.sha == sha}
+
+    def shown_on(self, number: int) -> tuple[list[CheckRun], dict[str, Status]]:
+        """What the page of a pull request shows: check runs and statuses of its head, of no other commit."""
+        sha = self.repository.pulls[number].head_sha
+        return [run for run in self.repository.check_runs if run.sha == sha], self.statuses(sha)
 
     @property
     def check_runs(self) -> Sequence[CheckRun]:
@@ -317,13 +339,13 @@ class FakeGitHub:
     def _user(self, token: Token, _: Request) -> Response:
         if token.kind == "installation":
             raise Refusal(403, "Resource not accessible by integration")
-        return Response.json(200, self._person(token.login))
+        return Response.json(200, self.show.person(token.login))
 
     def _graphql(self, token: Token, _: Request) -> Response:
         return Response.json(200, {"data": {"viewer": {"login": token.viewer or token.login}}})
 
     def _repository(self, token: Token, _: Request, repository: Repository) -> Response:
-        return Response.json(200, self._show_repository(repository, token))
+        return Response.json(200, self.show.repository(repository, token))
 
     # -- checks and statuses -------------------------------------------------------------------------------------------
 
@@ -337,21 +359,21 @@ class FakeGitHub:
         run = CheckRun(self.next_id(), sha, self.clock())
         run.change(sent, self.clock(), creating=True)
         repository.check_runs.append(run)
-        return Response.json(201, self._show_check_run(repository, run))
+        return Response.json(201, self.show.check_run(repository, run))
 
     def _update_check_run(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
         run = next((run for run in repository.check_runs if str(run.id) == key), None)
         if run is None:
             raise Refusal(404, "Not Found")
         run.change(request.json(), self.clock(), creating=False)
-        return Response.json(200, self._show_check_run(repository, run))
+        return Response.json(200, self.show.check_run(repository, run))
 
     def _list_check_runs(self, token: Token, request: Request, repository: Repository, sha: str) -> Response:
         name = request.query.get("check_name")
         found = [run for run in repository.check_runs if run.sha == sha and name in (None, run.name)]
         if request.query.get("filter", "latest") == "latest":
             found = list({run.name: run for run in found}.values())
-        return self._page(request, [self._show_check_run(repository, run) for run in reversed(found)], "check_runs")
+        return self._page(request, [self.show.check_run(repository, run) for run in reversed(found)], "check_runs")
 
     def _create_status(self, token: Token, request: Request, repository: Repository, sha: str) -> Response:
         sent = request.json()
@@ -366,13 +388,7 @@ class FakeGitHub:
         status = Status(self.next_id(), sha, sent["state"], context, sent.get("description"), sent.get("target_url"),
                         token.login, self.clock())  # fmt: skip
         repository.statuses.append(status)
-        shown = {
-            "id": status.id, "node_id": f"S{status.id}", "url": f"{self._url(repository)}/statuses/{sha}",
-            "avatar_url": None, "state": status.state, "description": status.description,
-            "target_url": status.target_url, "context": status.context, "created_at": stamp(status.created),
-            "updated_at": stamp(status.created), "creator": self._person(token.login),
-        }  # fmt: skip
-        return Response.json(201, shown)
+        return Response.json(201, self.show.status(repository, status))
 
     # -- pull requests -------------------------------------------------------------------------------------------------
 
@@ -385,7 +401,7 @@ class FakeGitHub:
     def _list_comments(self, token: Token, request: Request, repository: Repository, number: str) -> Response:
         pull = self._pull(repository, number)
         found = [comment for comment in repository.comments if comment.number == pull.number]
-        return self._page(request, [self._show_comment(repository, comment) for comment in found])
+        return self._page(request, [self.show.comment(repository, comment) for comment in found])
 
     def _create_comment(self, token: Token, request: Request, repository: Repository, number: str) -> Response:
         pull = self._pull(repository, number)
@@ -393,16 +409,25 @@ class FakeGitHub:
             raise Refusal(403, "Unable to create comment because issue is locked.")
         comment = Comment(self.next_id(), pull.number, self._body_of(request), token.login, self.clock())
         repository.comments.append(comment)
-        return Response.json(201, self._show_comment(repository, comment))
+        return Response.json(201, self.show.comment(repository, comment))
 
     def _update_comment(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
-        comment = next((comment for comment in repository.comments if str(comment.id) == key), None)
-        if comment is None:
-            raise Refusal(404, "Not Found")
+        comment = self._comment(repository, key)
         comment.body = self._body_of(request)
         comment.updated = self.clock()
         comment.edits += 1
-        return Response.json(200, self._show_comment(repository, comment))
+        return Response.json(200, self.show.comment(repository, comment))
+
+    def _delete_comment(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
+        repository.comments.remove(self._comment(repository, key))
+        return Response(204)
+
+    @staticmethod
+    def _comment(repository: Repository, key: str) -> Comment:
+        comment = next((comment for comment in repository.comments if str(comment.id) == key), None)
+        if comment is None:
+            raise Refusal(404, "Not Found")
+        return comment
 
     @staticmethod
     def _body_of(request: Request) -> str:
@@ -416,7 +441,7 @@ class FakeGitHub:
     def _pulls_of_commit(self, token: Token, request: Request, repository: Repository, sha: str) -> Response:
         repository.must_know(sha)
         found = [pull for pull in repository.pulls.values() if sha in (pull.head_sha, *pull.commits)]
-        return self._page(request, [self._show_pull(repository, pull) for pull in found])
+        return self._page(request, [self.show.pull(repository, pull) for pull in found])
 
     # -- runs and artifacts --------------------------------------------------------------------------------------------
 
@@ -427,13 +452,13 @@ class FakeGitHub:
         return found
 
     def _run(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
-        return Response.json(200, self._show_run(repository, self._run_of(repository, run)))
+        return Response.json(200, self.show.run(repository, self._run_of(repository, run)))
 
     def _list_jobs(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
         found = self._run_of(repository, run)
         latest = request.query.get("filter", "latest") == "latest"
         jobs = [job for job in found.jobs if not latest or job.attempt == found.attempt]
-        return self._page(request, [self._show_job(repository, job) for job in jobs], "jobs")
+        return self._page(request, [self.show.job(repository, job) for job in jobs], "jobs")
 
     def _list_artifacts(
         self, token: Token, request: Request, repository: Repository, run: str | None = None
@@ -446,7 +471,7 @@ class FakeGitHub:
             if artifact.id not in self.hidden and name in (None, artifact.name) and wanted in (None, artifact.run)
         ]
         return self._page(
-            request, [self._show_artifact(repository, artifact) for artifact in reversed(found)], "artifacts"
+            request, [self.show.artifact(repository, artifact) for artifact in reversed(found)], "artifacts"
         )
 
     def _download_artifact(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
@@ -466,115 +491,6 @@ class FakeGitHub:
         store = self.blobs.answer
         assert isinstance(store, Blobs)
         return store
-
-    # -- how things look -----------------------------------------------------------------------------------------------
-
-    def _url(self, repository: Repository) -> str:
-        return f"{self.api_url}/repos/{repository.full_name}"
-
-    def _person(self, login: str) -> dict[str, Any]:
-        name = login.removesuffix("[bot]")
-        return {
-            "id": 1 + sum(map(ord, login)), "node_id": f"U{name}", "login": login,
-            "type": "Bot" if login.endswith("[bot]") else "User",
-            "url": f"{self.api_url}/users/{name}", "html_url": f"https://github.com/{name}", "site_admin": False,
-        }  # fmt: skip
-
-    def _show_repository(self, repository: Repository, token: Token | None = None) -> dict[str, Any]:
-        owner, name = repository.full_name.split("/")
-        shown = {
-            "id": repository.id, "node_id": f"R{repository.id}", "name": name, "full_name": repository.full_name,
-            "owner": self._person(owner), "private": repository.private, "fork": repository.fork,
-            "default_branch": repository.default_branch, "url": self._url(repository),
-            "html_url": f"https://github.com/{repository.full_name}",
-        }  # fmt: skip
-        if token:
-            push = token.may("contents:write")
-            shown["permissions"] = {"admin": False, "push": push, "pull": True}
-        return shown
-
-    def _run_repository(self, repository: Repository) -> dict[str, Any]:
-        kept = ("id", "node_id", "name", "full_name", "private", "fork", "url", "html_url")
-        shown = self._show_repository(repository)
-        return {key: shown[key] for key in kept}
-
-    def _show_check_run(self, repository: Repository, run: CheckRun) -> dict[str, Any]:
-        url = f"{self._url(repository)}/check-runs/{run.id}"
-        page = f"https://github.com/{repository.full_name}/runs/{run.id}"
-        return {
-            "id": run.id, "node_id": f"CR{run.id}", "head_sha": run.sha, "external_id": run.external_id, "url": url,
-            "html_url": page, "details_url": run.details_url or page, "status": run.status,
-            "conclusion": run.conclusion, "started_at": run.started_at, "completed_at": run.completed_at,
-            "name": run.name, "check_suite": {"id": 1 + int(run.sha[:7], 16)},
-            "app": {"id": 15368, "slug": "github-actions", "name": "GitHub Actions"}, "pull_requests": [],
-            "output": {
-                "title": run.title, "summary": run.summary, "text": run.text,
-                "annotations_count": len(run.annotations), "annotations_url": f"{url}/annotations",
-            },
-        }  # fmt: skip
-
-    def _show_comment(self, repository: Repository, comment: Comment) -> dict[str, Any]:
-        page = f"https://github.com/{repository.full_name}/pull/{comment.number}"
-        url = f"{self._url(repository)}/issues/comments/{comment.id}"
-        return {
-            "id": comment.id, "node_id": f"IC{comment.id}", "url": url,
-            "html_url": f"{page}#issuecomment-{comment.id}",
-            "issue_url": f"{self._url(repository)}/issues/{comment.number}", "body": comment.body,
-            "user": self._person(comment.author), "author_association": "NONE",
-            "created_at": stamp(comment.created), "updated_at": stamp(comment.updated or comment.created),
-        }  # fmt: skip
-
-    def _show_pull(self, repository: Repository, pull: Pull) -> dict[str, Any]:
-        head = self._show_repository(pull.head) if pull.head else None
-        owner = pull.head.full_name.split("/")[0] if pull.head else "ghost"
-        return {
-            "id": pull.id, "node_id": f"PR{pull.id}", "number": pull.number, "state": pull.state, "title": "A change",
-            "url": f"{self._url(repository)}/pulls/{pull.number}",
-            "html_url": f"https://github.com/{repository.full_name}/pull/{pull.number}", "draft": False,
-            "head": {"label": f"{owner}:{pull.branch}", "ref": pull.branch, "sha": pull.head_sha, "repo": head},
-            "base": {
-                "label": f"{repository.full_name.split('/')[0]}:{pull.base}", "ref": pull.base, "sha": pull.base_sha,
-                "repo": self._show_repository(repository),
-            },
-        }  # fmt: skip
-
-    def _show_run(self, repository: Repository, run: Run) -> dict[str, Any]:
-        url = f"{self._url(repository)}/actions/runs/{run.id}"
-        return {
-            "id": run.id, "node_id": f"WR{run.id}", "name": run.name, "display_title": "A change",
-            "head_branch": run.head_branch, "head_sha": run.head_sha, "path": run.path, "run_number": run.number,
-            "run_attempt": run.attempt, "event": run.event, "status": run.status, "conclusion": run.conclusion,
-            "workflow_id": run.workflow_id, "url": url, "artifacts_url": f"{url}/artifacts", "jobs_url": f"{url}/jobs",
-            "html_url": f"https://github.com/{repository.full_name}/actions/runs/{run.id}",
-            "created_at": stamp(run.started), "updated_at": stamp(run.started),
-            "repository": self._run_repository(repository),
-            "head_repository": self._run_repository(run.head_repository), "pull_requests": [],
-        }  # fmt: skip
-
-    def _show_job(self, repository: Repository, job: Job) -> dict[str, Any]:
-        return {
-            "id": job.id, "node_id": f"J{job.id}", "run_id": job.run.id, "run_attempt": job.attempt,
-            "head_sha": job.run.head_sha, "head_branch": job.run.head_branch, "workflow_name": job.run.name,
-            "name": job.name, "url": f"{self._url(repository)}/actions/jobs/{job.id}",
-            "html_url": f"https://github.com/{repository.full_name}/actions/runs/{job.run.id}/job/{job.id}",
-            "status": job.status, "conclusion": job.conclusion, "created_at": stamp(job.started),
-            "started_at": stamp(job.started), "completed_at": None,
-        }  # fmt: skip
-
-    def _show_artifact(self, repository: Repository, artifact: Artifact) -> dict[str, Any]:
-        url = f"{self._url(repository)}/actions/artifacts/{artifact.id}"
-        run = artifact.run
-        return {
-            "id": artifact.id, "node_id": f"A{artifact.id}", "name": artifact.name,
-            "size_in_bytes": len(artifact.data), "url": url, "archive_download_url": f"{url}/zip",
-            "expired": artifact.expired(self.clock()), "created_at": stamp(artifact.created),
-            "expires_at": stamp(artifact.expires or artifact.created + timedelta(days=90)),
-            "updated_at": stamp(artifact.created), "digest": artifact.digest,
-            "workflow_run": {
-                "id": run.id, "repository_id": repository.id, "head_repository_id": run.head_repository.id,
-                "head_branch": run.head_branch or "", "head_sha": run.head_sha,
-            },
-        }  # fmt: skip
 
     def _page(self, request: Request, items: list[dict[str, Any]], field: str | None = None) -> Response:
         size = min(int(request.query.get("per_page", "30")), 100)

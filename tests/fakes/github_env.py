@@ -34,7 +34,8 @@ def job_environment(
         github: Gets the run, the job and, where the event has one, the pull request.
         folder: Existing; one for each job.
         event: ``push``, ``tag``, ``pull_request``, ``fork`` (a pull request from one), ``pull_request_target``,
-            ``merge_group``, ``schedule``, ``workflow_dispatch``, ``workflow_run`` (after a fork's pull request).
+            ``fork_target`` (the same of a fork's), ``merge_group``, ``schedule``, ``workflow_dispatch``,
+            ``workflow_run`` (after a fork's pull request).
         run: The run that the job belongs to; a new one if absent. Give the same for all legs of a matrix.
         job: Key of the job in its workflow.
         number: Of the pull request.
@@ -103,11 +104,11 @@ class _Event:
     """One event as variables and payload."""
 
     def __init__(self, github: FakeGitHub, event: str, number: int, sha: str | None, branch: str | None) -> None:
-        self.word = {"tag": "push", "fork": "pull_request"}.get(event, event)
+        self.word = {"tag": "push", "fork": "pull_request", "fork_target": "pull_request_target"}.get(event, event)
         self.head: Repository = github.repository
         self.head_ref = self.base_ref = ""
         self.payload: dict[str, Any] = {"repository": _repository(github.repository)}
-        if event in ("pull_request", "pull_request_target", "fork"):
+        if self.word in ("pull_request", "pull_request_target"):
             self._pull_request(github, event, number, sha or HEAD, branch or "feature")
         elif event == "workflow_run":
             self._workflow_run(github, number, sha or HEAD, branch or "feature")
@@ -124,13 +125,13 @@ class _Event:
                 }  # fmt: skip
 
     def _pull_request(self, github: FakeGitHub, event: str, number: int, sha: str, branch: str) -> None:
-        if event == "fork":
+        if event.startswith("fork"):
             self.head = github.repositories.get("stranger/shop") or github.add_repository(
                 "stranger/shop", github.repository
             )
         if number not in github.repository.pulls:
             github.add_pull(number, sha, branch=branch, head=self.head)
-        target = event == "pull_request_target"
+        target = self.word == "pull_request_target"
         self.sha = BASE if target else MERGE
         self.ref = "refs/heads/main" if target else f"refs/pull/{number}/merge"
         self.head_ref, self.base_ref = branch, "main"

@@ -274,7 +274,12 @@ class Job:
 
 @dataclass(eq=False)
 class Artifact:
-    """A stored zip. ``gone`` marks one that expired before its time, as when somebody removes it."""
+    """A stored zip.
+
+    Attributes:
+        gone: True for one that expired before its time.
+        orphan: True where its run was deleted: the listing then does not tell which it was.
+    """
 
     id: int
     name: str
@@ -283,6 +288,7 @@ class Artifact:
     created: datetime
     expires: datetime | None = None
     gone: bool = False
+    orphan: bool = False
     blob: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
