@@ -7,6 +7,7 @@ from typing import Any
 
 from ci_bridge.arguments import outcome_counts
 from ci_bridge.models import RunState, TestRun
+from ci_bridge.report.wording import duration_text
 
 
 def state_of(status: str, summary: Mapping[str, Any], *, final: bool) -> RunState:
@@ -24,14 +25,19 @@ def state_of(status: str, summary: Mapping[str, Any], *, final: bool) -> RunStat
 def progress_text(run: TestRun, form: str) -> str:
     """What a status update says: a first line for ``minimal``, with counts for ``basic``, and more for ``detailed``."""
     counts = outcome_counts(run.summary)
-    total = run.summary.get("total_tasks", sum(counts.values()))
     done = sum(counts.values())
+    total = run.summary.get("total_tasks")
+    is_running = run.state is RunState.PENDING
+    duration = run.summary.get("duration")
     lines = [f"{run.name}: {run.status}"]
+    if form != "minimal" and is_running and duration:
+        lines[0] += f" for {duration_text(float(duration))}"
     if form != "minimal" and done:
         parts = [f"{number} {outcome}" for outcome, number in counts.items() if number]
-        lines[0] += f" - {done} of {total}: {', '.join(parts)}"
+        share = f"{done} so far" if is_running and total is None else f"{done} of {done if total is None else total}"
+        lines[0] += f" - {share}: {', '.join(parts)}"
     if form == "detailed":
-        if run.summary.get("duration") is not None:
-            lines.append(f"Duration: {float(run.summary['duration']):.1f} s")
+        if duration is not None and not is_running:
+            lines.append(f"Duration: {float(duration):.1f} s")
         lines += [f"{key}: {value}" for key, value in run.system_info.items()]
     return "\n".join(lines)

@@ -14,8 +14,8 @@ from ci_bridge.atomic import discard_unfinished
 
 T = TypeVar("T")
 
-OnStop = Callable[[Callable[[], None]], None]
-"""Takes a function that is called when the process is told to stop."""
+OnStop = Callable[[Callable[[int], None]], None]
+"""Takes a function that is called with the signal's number whenever the process is told to stop."""
 
 
 def supervised(body: Callable[[OnStop], Coroutine[Any, Any, T]], say: Callable[[str], None]) -> T:
@@ -28,18 +28,18 @@ def supervised(body: Callable[[OnStop], Coroutine[Any, Any, T]], say: Callable[[
         say: Told how it ended.
     """
     received: list[int] = []
-    told: list[Callable[[], None]] = []
+    told: list[Callable[[int], None]] = []
 
     async def supervise() -> T:
         task = asyncio.ensure_future(body(told.append))
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
+            for tell in told:
+                tell(number)
             if received:  # told twice: at once
                 leave(128 + number)
             received.append(number)
-            for tell in told:
-                tell()
             task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):

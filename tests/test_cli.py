@@ -76,6 +76,7 @@ class TestHelp:
         (workspace / "reports").mkdir()
         (workspace / "reports" / "junit.xml").write_text(GREEN)
         (workspace / "README.md").write_text("# Read me")
+        (workspace / "Makefile").write_text("test:\n\ttouch reports/junit.xml\n")
         preparations: dict[tuple[str, ...], tuple[str, ...]] = {
             ("artifact", "download"): ("artifact", "upload", "README.md", "--name", "Read me"),
             ("history", "check"): ("report", "green.xml"),

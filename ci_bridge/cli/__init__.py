@@ -1,0 +1,37 @@
+"""The command line: parse, make one client call, print.
+
+Verdicts and warnings are for people and go to stderr; tables and JSON are data and go to stdout.
+"""
+
+from __future__ import annotations
+
+import click
+
+from ci_bridge._version import __version__
+from ci_bridge.cli import deliveries, jobs, looking, records
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ci-bridge")
+def main() -> None:
+    """Bring test results home to whichever CI system runs the job.
+
+    \b
+    Example:
+      ci-bridge report 'reports/**/*.xml'
+    """
+
+
+for _command in (
+    jobs.report,
+    jobs.run,
+    looking.detect,
+    looking.config,
+    deliveries.comment,
+    deliveries.status,
+    deliveries.summary,
+    deliveries.artifact,
+    records.history,
+    records.metric,
+):
+    main.add_command(_command)

@@ -1,0 +1,162 @@
+"""The main job, by itself and around a test command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ci_bridge.cli.frame import OptionFlags, common, flags_of, receipt_facts, with_client
+from ci_bridge.console import Progress, has_color, print_json, say, terminal_width
+
+if TYPE_CHECKING:
+    from ci_bridge.client import Client
+    from ci_bridge.reporting import ReportOutcome
+    from ci_bridge.running import RunOutcome
+
+_MOST_NAMES = 5
+
+
+@click.command(cls=OptionFlags)
+@click.argument("results", nargs=-1, metavar="[GLOB]...")
+@common
+def report(
+    results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any
+) -> None:
+    """Read results, judge them against the history, deliver them, remember them.
+
+    GLOB names result files: paths, folders, or patterns with ** for any depth. Without one, the option `results`
+    counts, and without that the places that common tools write to.
+
+    \b
+    Example:
+      ci-bridge report 'reports/**/*.xml' --fail-on new-failures
+    """
+
+    async def job(client: Client) -> tuple[ReportOutcome, Sequence[str]]:
+        with Progress(enabled=not as_json) as on_progress:
+            outcome = await client.report(results, on_progress=on_progress)
+        return outcome, client.platform.log_command_patterns
+
+    outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    if as_json:
+        print_json(outcome_facts(outcome))
+    else:
+        _print_outcome(outcome, patterns)
+    sys.exit(outcome.exit_code)
+
+
+@click.command(cls=OptionFlags, context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]...")
+@common
+def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any) -> None:
+    """Run a test command: pending while it runs, then a report of what it wrote.
+
+    COMMAND runs without a shell and with our standard streams. Only result files that it writes or changes count;
+    name them with --results, else the places that common tools write to are searched. With --json, what it prints
+    to stdout goes to stderr.
+
+    Exits as COMMAND did: with its code, 128 + N where signal N ended it, 127 where it was not found, 126 where it
+    cannot be executed. Where COMMAND succeeds, with the report's code.
+
+    \b
+    Example:
+      ci-bridge run --results 'reports/**/*.xml' -- make test
+    """
+    from ci_bridge.running import Command, run_command
+
+    workspace = Path(directory or Path.cwd())
+    child = Command(command, directory=workspace, stdout=sys.stderr.fileno() if as_json else None)
+
+    async def job(client: Client) -> tuple[RunOutcome, Sequence[str]]:
+        with Progress(enabled=not as_json) as on_progress:
+            outcome = await run_command(client, child, workspace=workspace, on_progress=on_progress)
+        return outcome, client.platform.log_command_patterns
+
+    def log(line: str) -> None:
+        if not child.is_running:  # while it runs, the log is its own
+            say(line)
+
+    outcome, patterns = with_client(
+        job, flags_of(pairs, flags), directory, as_json=as_json, log=log, on_signal=child.tell
+    )
+    _finish_run(outcome, patterns, as_json=as_json)
+    sys.exit(outcome.exit_code)
+
+
+def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) -> None:
+    facts: dict[str, Any] = {} if outcome.report is None else outcome_facts(outcome.report)
+    facts["warnings"] = [*facts.get("warnings", ()), *outcome.warnings]
+    if outcome.problem:
+        facts |= {"state": "error", "error": outcome.problem}
+    if outcome.error is not None:
+        facts |= {"state": "error", "error": outcome.error.message, "hint": outcome.error.hint}
+    facts |= {
+        "exit_code": outcome.exit_code,
+        "command": {"words": outcome.command, "exit_code": outcome.command_code, "seconds": outcome.seconds},
+        "ignored": outcome.ignored,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    if outcome.ignored:
+        first = ", ".join(outcome.ignored[:_MOST_NAMES])
+        more = f" and {len(outcome.ignored) - _MOST_NAMES} more" if len(outcome.ignored) > _MOST_NAMES else ""
+        say(f"not counted, because they lay there before the command ran: {first}{more}")
+    if outcome.report is not None:
+        _print_outcome(outcome.report, patterns)
+    for warning in outcome.warnings:
+        say(f"warning: {warning}")
+    if outcome.problem:
+        say(f"error: {outcome.problem}")
+    if outcome.error is not None:
+        say(f"error: {outcome.error.message}")
+        if outcome.error.hint:
+            say(f"hint: {outcome.error.hint}")
+
+
+def _print_outcome(outcome: ReportOutcome, patterns: Sequence[str]) -> None:
+    from ci_bridge.report import print_terminal
+
+    for warning in outcome.warnings:
+        say(f"warning: {warning}")
+    print_terminal(
+        outcome.report, stream=sys.stderr, color=has_color(), console_width=terminal_width(), patterns=patterns
+    )
+
+
+def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:
+    """The report in short, for scripts; the whole is in the file named by ``files.json``."""
+    from ci_bridge.report import headline
+
+    report = outcome.report
+    totals, judgement = report.results.totals, report.judgement
+    return {
+        "run_id": report.run.id,
+        "state": str(report.state),
+        "exit_code": outcome.exit_code,
+        "headline": headline(report),
+        "totals": {
+            "total": totals.total,
+            "passed": totals.passed,
+            "failed": totals.failed,
+            "error": totals.error,
+            "skipped": totals.skipped,
+            "flaky": totals.flaky,
+            "duration": totals.duration,
+        },
+        "verdicts": {str(verdict): number for verdict, number in judgement.counts.items()},
+        "baseline": None
+        if judgement.baseline is None
+        else {"branch": judgement.baseline.branch, "commit_sha": judgement.baseline.commit_sha},
+        "inputs": [
+            {"path": file.path, "format": file.format, "state": str(file.state), "cases": file.cases, "note": file.note}
+            for file in report.results.files
+        ],
+        "files": {name: str(path) for name, path in outcome.files.items()},
+        "receipts": [receipt_facts(receipt) for receipt in report.receipts],
+        "warnings": list(outcome.warnings),
+    }

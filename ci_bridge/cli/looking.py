@@ -1,0 +1,77 @@
+"""Commands that only look: ``detect`` and ``config``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ci_bridge.cli.frame import common, errors, prepared
+from ci_bridge.console import print_json, print_table, say, shown
+
+if TYPE_CHECKING:
+    from ci_bridge.config import LoadedSettings
+
+
+@click.command()
+@common
+def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+    """Say which platform and build this is, and where each fact came from.
+
+    \b
+    Example:
+      ci-bridge detect --json
+    """
+    from ci_bridge import platforms
+
+    with errors(as_json=as_json):
+        _, platform, context = prepared(pairs, directory)
+        facts = {name: value for name, value in context.values().items() if name != "platform"}
+        if as_json:
+            print_json(
+                {
+                    "platform": platform.name,
+                    "values": facts,
+                    "origins": dict(context.origins),
+                    "delivers_as": platform.name if platform.connect else "local",
+                }
+            )
+            return
+        rows = [("platform", platform.name, platform.title)]
+        rows += [
+            (name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None
+        ]
+        print_table(("field", "value", "from"), rows)
+        for name, reason in platforms.problems().items():
+            say(f"warning: the platform {name} of another package cannot be used: {reason}")
+        if platform.connect is None:
+            say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
+
+
+@click.command()
+@common
+def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+    """Show every option, its value and where the value came from.
+
+    \b
+    Example:
+      ci-bridge config
+    """
+    from ci_bridge.config import describe
+
+    with errors(as_json=as_json):
+        loaded, _, _ = prepared(pairs, directory)
+        rows = describe(loaded)
+        if as_json:
+            print_json({name: {"value": _json_value(loaded, name), "origin": origin} for name, _, origin in rows})
+        else:
+            print_table(("option", "value", "from"), rows)
+        for warning in loaded.warnings:
+            say(f"warning: {warning}")
+
+
+def _json_value(loaded: LoadedSettings, name: str) -> Any:
+    from ci_bridge.config import Secret
+
+    value = getattr(loaded.settings, name)
+    return "***" if isinstance(value, Secret) else value
