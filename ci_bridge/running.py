@@ -73,7 +73,8 @@ class Command:
             )
         except FileNotFoundError:
             self.code = NOT_FOUND
-            return f"the command {self.words[0]!r} was not found"
+            hint = "; results are named with --results" if "*" in self.words[0] else ""
+            return f"the command {self.words[0]!r} was not found{hint}"
         except (OSError, ValueError) as error:
             self.code = NOT_EXECUTABLE
             reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -1,0 +1,407 @@
+"""``ci-bridge run`` over real child processes: streams, signals, exit codes, stale results, live status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci_bridge.models import BuildContext, RunState
+from ci_bridge.running import Command, RunOutcome, Watch, run_command
+from tests.fakes.adapter import Failure, FakeAdapter
+from tests.fakes.clients import Clock, client_over
+
+GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/></testsuite>'
+RED = '<testsuite name="s"><testcase classname="c" name="b"><failure message="41 != 42"/></testcase></testsuite>'
+
+Run = subprocess.CompletedProcess[bytes]
+
+
+def command_line(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ci_bridge", "run", *arguments]
+
+
+def environment(cwd: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(cwd), "PYTHONWARNINGS": "error"}
+
+
+def run(*arguments: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Run:
+    return subprocess.run(
+        command_line(*arguments),
+        cwd=cwd,
+        env={**environment(cwd), **(env or {})},
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def facts_of(*arguments: str, cwd: Path) -> tuple[int, dict[str, Any]]:
+    done = run("--json", *arguments, cwd=cwd)
+    return done.returncode, json.loads(done.stdout)
+
+
+def writes(text: str, path: str = "junit.xml", then: str = "exit 0") -> list[str]:
+    return ["sh", "-c", f"printf %s {shlex.quote(text)} > {path}; {then}"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """True while a process runs; one that only waits to be collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+class TestStreams:
+    def test_what_the_command_prints_passes_unchanged(self, tmp_path: Path) -> None:
+        data = bytes(range(256)) * 3 + b"\r\n::error::x\x1b[0m no newline"
+        (tmp_path / "data").write_bytes(data)
+        done = run("sh", "-c", "cat data; cat data >&2", cwd=tmp_path)
+        assert done.stdout == data
+        assert done.stderr.startswith(data)
+
+    def test_a_lot_of_output_passes_whole(self, tmp_path: Path) -> None:
+        done = run(*("sh", "-c", 'head -c 30000000 /dev/zero; printf %s "$0" > junit.xml', GREEN), cwd=tmp_path)
+        assert done.returncode == 0
+        assert len(done.stdout) == 30_000_000
+
+    def test_standard_input_is_the_commands(self, tmp_path: Path) -> None:
+        assert run("cat", cwd=tmp_path, stdin=b"typed\x00in").stdout == b"typed\x00in"
+
+    def test_with_json_the_commands_output_goes_to_stderr(self, tmp_path: Path) -> None:
+        done = run("--json", *writes(GREEN, then="echo out; echo err >&2"), cwd=tmp_path)
+        assert json.loads(done.stdout)["totals"]["passed"] == 1
+        assert done.stderr == b"out\nerr\n"
+
+    def test_no_shell_sees_the_arguments(self, tmp_path: Path) -> None:
+        done = run("--", sys.executable, "-c", "import sys; print(sys.argv[1:])", "$(id)", "a b", "*", "", cwd=tmp_path)
+        assert done.stdout == b"['$(id)', 'a b', '*', '']\n"
+
+    def test_the_commands_own_flags_are_its_own(self, tmp_path: Path) -> None:
+        assert run("echo", "--json", "--", "-h", cwd=tmp_path).stdout == b"--json -- -h\n"
+
+    def test_the_command_works_in_the_directory_asked_for(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        assert run("-C", "sub", *writes(GREEN, then="pwd"), cwd=tmp_path).stdout.strip() == bytes(tmp_path / "sub")
+        assert (tmp_path / "sub" / "distributed_test_results" / "report.json").is_file()
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize(
+        ("flags", "command", "code"),
+        [
+            ([], writes(GREEN), 0),
+            ([], writes(RED), 0),
+            (["--fail-on", "failures"], writes(RED), 1),
+            (["--fail-on", "failures"], writes(RED, then="exit 7"), 7),
+            ([], writes(GREEN, then="exit 7"), 7),
+            ([], writes(GREEN, then="kill -9 $$"), 137),
+            ([], writes(GREEN, then="kill -15 $$"), 143),
+            ([], ["true"], 3),
+            ([], ["false"], 1),
+            (["--required-channels", "files", "--artifact-dir", "taken"], writes(GREEN), 4),
+            (["--required-channels", "files", "--artifact-dir", "taken"], writes(GREEN, then="exit 5"), 5),
+            (["--fail-on", "sometimes"], ["touch", "ran"], 2),
+            (["--no-such-flag"], ["touch", "ran"], 2),
+            ([], [], 2),
+            ([], ["no-such-command-anywhere"], 127),
+            ([], ["./data"], 126),
+            ([], ["."], 126),
+            ([], ["./no-interpreter"], 127),
+        ],
+    )
+    def test_the_command_comes_first_then_the_report(
+        self, tmp_path: Path, flags: list[str], command: list[str], code: int
+    ) -> None:
+        (tmp_path / "data").write_text("no program")
+        (tmp_path / "no-interpreter").write_text("#!/no/such/interpreter\n")
+        (tmp_path / "no-interpreter").chmod(0o755)
+        (tmp_path / "taken").write_text("a file where the folder should be")
+        assert run(*flags, "--", *command, cwd=tmp_path).returncode == code
+        assert not (tmp_path / "ran").exists()
+
+    def test_a_command_that_fails_and_writes_nothing_is_an_error_in_words(self, tmp_path: Path) -> None:
+        code, facts = facts_of("--", "sh", "-c", "exit 9", cwd=tmp_path)
+        assert (code, facts["exit_code"], facts["state"]) == (9, 9, "error")
+        assert facts["error"] == "the command exited with 9 and wrote no results"
+        text = run("--", "sh", "-c", "exit 9", cwd=tmp_path).stderr.decode()
+        assert "the command exited with 9 and wrote no results" in text
+
+    def test_a_command_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        text = run("reports/*.xml", "--", "true", cwd=tmp_path).stderr.decode()
+        assert "'reports/*.xml' was not found" in text and "--results" in text
+        assert "cannot be executed" in run("/", cwd=tmp_path).stderr.decode()
+
+    def test_a_failure_that_no_test_shows_is_said(self, tmp_path: Path) -> None:
+        _, facts = facts_of("--", *writes(GREEN, then="exit 1"), cwd=tmp_path)
+        assert facts["warnings"] == ["the command exited with 1, though none of its tests failed"]
+        _, facts = facts_of("--", *writes(RED, then="exit 1"), cwd=tmp_path)
+        assert facts["warnings"] == []
+
+
+class TestResults:
+    def test_a_file_of_an_earlier_run_does_not_count_and_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "junit.xml").write_text(RED)
+        code, facts = facts_of("--", "true", cwd=tmp_path)
+        assert (code, facts["totals"]["total"], facts["ignored"]) == (3, 0, ["junit.xml"])
+        text = run("--", "true", cwd=tmp_path).stderr.decode()
+        assert "not counted, because they lay there before the command ran: junit.xml" in text
+
+    def test_a_file_that_was_named_outright_does_not_count_either(self, tmp_path: Path) -> None:
+        (tmp_path / "junit.xml").write_text(RED)
+        _, facts = facts_of("--results", "junit.xml", "--", *writes(GREEN, "other-junit.xml"), cwd=tmp_path)
+        assert (facts["totals"]["total"], facts["ignored"]) == (0, ["junit.xml"])
+
+    @pytest.mark.parametrize(
+        "change",
+        ["touch junit.xml", "cp -p junit.xml copy && mv copy junit.xml", "printf ' ' >> junit.xml"],
+        ids=["touched", "replaced", "appended to"],
+    )
+    def test_a_file_that_changed_counts(self, tmp_path: Path, change: str) -> None:
+        (tmp_path / "junit.xml").write_text(GREEN)
+        _, facts = facts_of("--", "sh", "-c", change, cwd=tmp_path)
+        assert (facts["totals"]["total"], facts["ignored"]) == (1, [])
+
+    def test_old_and_new_files_are_told_apart_in_one_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "r").mkdir()
+        for number in range(8):
+            (tmp_path / "r" / f"[{number}] !{{a,b}}.xml").write_text(RED)
+        done = run("--results", "r/*.xml", *writes(GREEN, "r/new.xml"), cwd=tmp_path)
+        assert done.returncode == 0
+        assert b"and 3 more" in done.stderr
+        _, facts = facts_of("--results", "r/*.xml", "--", *writes(GREEN, "r/newer.xml"), cwd=tmp_path)
+        assert (facts["totals"]["total"], len(facts["ignored"])) == (1, 9)
+
+    def test_our_own_reports_are_not_taken_for_results(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            _, facts = facts_of("--results", "**/*.xml", "--", *writes(GREEN), cwd=tmp_path)
+            assert facts["totals"]["total"] == 1
+
+    def test_the_history_holds_the_run_once(self, tmp_path: Path) -> None:
+        run("--", *writes(RED), cwd=tmp_path)
+        rows = subprocess.run(
+            [sys.executable, "-m", "ci_bridge", "history", "runs", "--json"],
+            cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True,
+        )  # fmt: skip
+        assert [(row["status"], row["total_tasks"]) for row in json.loads(rows.stdout)] == [("failure", 1)]
+
+
+class TestSignals:
+    def start(self, tmp_path: Path, script: str, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command_line("--", "sh", "-c", script),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_reaches_the_command_and_all_it_started(self, tmp_path: Path, number: signal.Signals) -> None:
+        # A shell gives what it starts in the background no SIGINT; SIGKILL after the grace reaches that too.
+        process = self.start(tmp_path, "sleep 600 & echo $$ $! > pids; sleep 600; wait")
+        wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        assert all(map(is_alive, pids))
+        told = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 128 + number
+        assert not any(map(is_alive, pids))
+        assert time.monotonic() - told < 10
+        assert number.name.encode() in errors and b"Traceback" not in errors
+
+    def test_the_command_may_end_in_its_own_way(self, tmp_path: Path) -> None:
+        process = self.start(tmp_path, "trap 'sleep 0.3; echo tidy; exit 3' TERM; echo go > up; sleep 600 & wait")
+        wait_for((tmp_path / "up").exists)
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+        assert (process.returncode, output) == (143, b"tidy\n")
+
+    def test_a_command_that_does_not_listen_is_killed_in_time(self, tmp_path: Path) -> None:
+        process = self.start(tmp_path, "trap '' TERM INT; echo $$ > pid; while :; do sleep 1; done")
+        wait_for(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        told = time.monotonic()
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 143
+        assert 4 < time.monotonic() - told < 9
+        assert not is_alive(int((tmp_path / "pid").read_text()))
+
+    def test_a_second_signal_kills_at_once(self, tmp_path: Path) -> None:
+        process = self.start(tmp_path, "trap '' TERM INT; echo $$ > pid; while :; do sleep 1; done")
+        wait_for(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        told = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 143
+        assert time.monotonic() - told < 4
+        wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())), 5)
+
+    def test_a_stopped_run_is_not_left_pending(self, tmp_path: Path) -> None:
+        process = self.start(tmp_path, "echo go > up; sleep 600")
+        wait_for((tmp_path / "up").exists)
+        process.terminate()
+        process.communicate(timeout=30)
+        [stored] = (tmp_path / "distributed_test_results" / "runs").glob("*.json")
+        assert json.loads(stored.read_text())["state"] == "error"
+        assert json.loads(stored.read_text())["status"] == "cancelled"
+
+    def test_at_a_terminal_the_command_can_be_typed_to_and_interrupted(self, tmp_path: Path) -> None:
+        ours, theirs = pty.openpty()
+        (tmp_path / "script").write_text(
+            "read line; echo \"$line\" > heard; trap 'echo int > heard; exit 0' INT\n"
+            "echo > up; while :; do sleep 0.1; done\n"
+        )
+        at_terminal = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", f"{at_terminal}; os.execv(sys.argv[1], sys.argv[1:])"),
+                *command_line("--", "sh", "script"),
+            ],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            os.write(ours, b"hello\n")
+            wait_for((tmp_path / "up").exists)
+            assert (tmp_path / "heard").read_text() == "hello\n"
+            os.write(ours, b"\x03")
+            process.communicate(timeout=30)
+            assert (tmp_path / "heard").read_text() == "int\n"
+            assert process.returncode == 130
+        finally:
+            process.kill()
+            os.close(ours)
+            os.close(theirs)
+
+
+class Recorder(FakeAdapter):
+    """Remembers every state that a run was shown in."""
+
+    def __init__(self) -> None:
+        super().__init__(context=BuildContext("fake", commit_sha="a" * 40, branch="main"))
+        self.shown: list[tuple[str, str]] = []
+
+    def create_test_run(self, run: Any) -> Any:
+        self.shown.append((str(run.state), run.text))
+        return super().create_test_run(run)
+
+    def update_test_run(self, remote_id: str, run: Any) -> Any:
+        self.shown.append((str(run.state), run.text))
+        return super().update_test_run(remote_id, run)
+
+
+class PassingTime(Clock):
+    """Real time between calls; pauses between tries take none."""
+
+    def __call__(self) -> float:
+        return time.monotonic()
+
+
+def run_over(adapter: FakeAdapter, tmp_path: Path, words: list[str], **settings: Any) -> RunOutcome:
+    async def job() -> RunOutcome:
+        async with client_over(adapter, tmp_path, config=settings, clock=PassingTime()) as client:
+            return await run_command(client, Command(words, directory=tmp_path), workspace=tmp_path)
+
+    return asyncio.run(job())
+
+
+class TestLiveStatus:
+    def test_a_run_is_pending_while_the_command_runs_and_tells_how_far_it_is(self, tmp_path: Path) -> None:
+        adapter = Recorder()
+        script = writes(GREEN, "a-junit.xml", f"sleep 1; printf %s {shlex.quote(RED)} > b-junit.xml; sleep 1.2; exit 1")
+        outcome = run_over(adapter, tmp_path, script, update_interval=0.3)
+        states = [state for state, _ in adapter.shown]
+        assert states[:4] == ["pending"] * 4 and states[-1] == "failure"
+        assert adapter.shown[0][1] == "Test results: running"
+        assert "Test results: running for " in adapter.shown[1][1]
+        texts = "\n".join(text for _, text in adapter.shown)
+        assert "1 so far: 1 passed" in texts and "2 so far: 1 passed, 1 failed" in texts
+        assert len({run.id for run in adapter.runs.values()}) == 1
+        assert outcome.exit_code == 1 and outcome.report and outcome.report.report.state is RunState.FAILURE
+
+    def test_a_file_that_is_being_written_is_counted_when_it_is_whole(self, tmp_path: Path) -> None:
+        watch = Watch(["*.xml"], workspace=tmp_path, exclude=[], time_unit="seconds")
+        (tmp_path / "a.xml").write_text(GREEN[:-12])
+        assert watch.counts() == {}
+        (tmp_path / "a.xml").write_text(GREEN)
+        assert watch.counts()["completed"] == 1
+        (tmp_path / "a.xml").write_text(GREEN + "<")
+        assert watch.counts()["completed"] == 1
+
+    @pytest.mark.parametrize(
+        ("settings", "pending"),
+        [
+            ({"update_on_completion_only": True}, 0),
+            ({"enable_status_updates": False}, 0),
+            ({"update_interval": 60}, 1),
+            ({}, 1),
+        ],
+    )
+    def test_the_options_decide_what_is_shown_while_it_runs(
+        self, tmp_path: Path, settings: dict[str, Any], pending: int
+    ) -> None:
+        adapter = Recorder()
+        run_over(adapter, tmp_path, writes(GREEN, then="sleep 0.7"), **settings)
+        assert [state for state, _ in adapter.shown].count("pending") == pending
+
+    @pytest.mark.parametrize(
+        ("form", "text"), [("minimal", "Test results: running"), ("basic", "Test results: running for ")]
+    )
+    def test_the_format_decides_how_much_is_said(self, tmp_path: Path, form: str, text: str) -> None:
+        adapter = Recorder()
+        run_over(adapter, tmp_path, ["sleep", "0.8"], update_interval=0.3, status_update_format=form)
+        said = adapter.shown[1][1]
+        assert said == text if form == "minimal" else said.startswith(text)
+        assert "\n" not in said
+
+    def test_a_command_that_fails_and_writes_nothing_ends_as_an_error_with_the_reason(self, tmp_path: Path) -> None:
+        adapter = Recorder()
+        run_over(adapter, tmp_path, ["sh", "-c", "exit 9"])
+        state, text = adapter.shown[-1]
+        assert state == "error" and "the command exited with 9 and wrote no results" in text
+
+    def test_a_dead_platform_costs_the_command_nothing(self, tmp_path: Path) -> None:
+        from ci_bridge.errors import TransientError
+
+        adapter = Recorder()
+        for name in ("create_test_run", "update_test_run", "set_status"):
+            adapter.failures[name] = Failure(TransientError("HTTP 502"))
+        outcome = run_over(adapter, tmp_path, writes(GREEN), update_interval=0.2)
+        assert outcome.exit_code == 0 and outcome.report
+        assert outcome.report.report.results.totals.passed == 1
+
+    def test_nothing_is_shown_after_the_report(self, tmp_path: Path) -> None:
+        adapter = Recorder()
+        run_over(adapter, tmp_path, writes(GREEN, then="sleep 0.9"), update_interval=0.3)
+        states = [state for state, _ in adapter.shown]
+        assert states == sorted(states) and states[-1] == "success"
