@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from ci_bridge.models import BuildContext
+from ci_bridge.models import BuildContext, Credentials
 from ci_bridge.platforms._read import (
     Document,
     Fact,
@@ -29,9 +29,13 @@ from ci_bridge.platforms._read import (
     via,
     without_slash,
 )
-from ci_bridge.protocols import Environment, Platform
+from ci_bridge.protocols import Adapter, Environment, Platform
 
 _QUEUE = re.compile(r"(?:refs/heads/)?(gh-readonly-queue/(.+)/pr-([1-9][0-9]{0,18})-[0-9A-Za-z]+)")
+
+
+API_URL = "https://api.github.com"
+"""Where the REST API of github.com is."""
 
 
 def detect(env: Environment) -> bool:
@@ -155,9 +159,34 @@ def api_refused(env: Environment) -> str | None:
         return "this is a Forgejo runner (FORGEJO_ACTIONS=true); its server does not speak GitHub's API"
     if is_on(env, "GITEA_ACTIONS"):
         return "this is a Gitea runner (GITEA_ACTIONS=true); its server does not speak GitHub's API"
-    if is_on(env, "ACT"):
+    if is_on(env, "ACT") and host_of(env.get("GITHUB_API_URL", API_URL)) == host_of(API_URL):
         return "this job runs under act (ACT=true); no run on a server stands behind it"
     return None
+
+
+def results_refused(env: Environment) -> str | None:
+    """Why no artifact can be uploaded from here, None where it can.
+
+    GitHub's own client takes every server for an Enterprise Server that is neither github.com, below ghe.com nor below
+    localhost (@actions/artifact, ``isGhes``); loopback addresses are let through here as well.
+    """
+    if not env.get("ACTIONS_RUNTIME_TOKEN") or not env.get("ACTIONS_RESULTS_URL"):
+        return "only actions can upload artifacts, `run:` steps cannot"
+    host = host_of(env.get("GITHUB_SERVER_URL", "https://github.com"))
+    if host in ("github.com", "localhost", "127.0.0.1") or host.endswith((".ghe.com", ".localhost")):
+        return None
+    return "GitHub Enterprise Server has no artifact service of version 4"
+
+
+def connect(env: Environment, credentials: Credentials) -> Adapter:
+    """Open the adapter that fits what this job was given: a token, a runtime token, both or neither.
+
+    Raises:
+        ConfigError: An address or a bundle of certificates is unusable.
+    """
+    from ci_bridge.platforms.github.opening import open_adapter  # loads the SDK where there is a token
+
+    return open_adapter(env, credentials, read_context(env))
 
 
 platform = Platform(
@@ -170,4 +199,5 @@ platform = Platform(
     detect=detect,
     read_context=read_context,
     owns_url=owns_url,
+    queue_events=("merge_group",),
 )

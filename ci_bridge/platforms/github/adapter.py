@@ -1,0 +1,379 @@
+"""GitHub's API: check runs with annotations, commit statuses, comments, artifacts and the store of the history.
+
+PyGithub builds the requests; the session below it is ours (:mod:`ci_bridge.platforms._http`), so that pinning, proxies,
+time-outs and errors are the same as everywhere. Facts: GitHub's REST documentation, version 2022-11-28.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+from urllib.parse import urlsplit
+
+from github.Commit import Commit
+from github.IssueComment import IssueComment
+from github.Repository import Repository
+from github.Requester import Requester, RequestsResponse
+
+from ci_bridge.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    PlatformError,
+    RateLimitedError,
+    TransientError,
+)
+from ci_bridge.models import (
+    Annotation,
+    Artifact,
+    ArtifactQuery,
+    BuildContext,
+    Comment,
+    CommitStatus,
+    PullRequest,
+    RemoteRun,
+    StoredObject,
+    TestRun,
+)
+from ci_bridge.platforms._http import OriginSession
+from ci_bridge.platforms.github import artifact_names, check_runs
+from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
+from ci_bridge.platforms.github.artifact_reader import ArtifactReader
+from ci_bridge.platforms.github.results_service import ResultsService
+from ci_bridge.platforms.github.runner import RunnerAdapter, store, upload
+from ci_bridge.protocols import (
+    SupportsAnnotations,
+    SupportsComments,
+    SupportsDownload,
+    SupportsPullRequests,
+    SupportsStatus,
+    SupportsStore,
+    SupportsTestRuns,
+    SupportsUpload,
+)
+
+BOT = "github-actions[bot]"
+"""The author that the job's own token has."""
+_COMMENT_PAGES = 100
+_CHECK_PAGES = 3
+
+
+class _CheckRun(NamedTuple):
+    """The check run that annotations are hung on."""
+
+    id: int
+    output: Mapping[str, Any]
+    url: str | None
+
+
+class GitHubAdapter(
+    RunnerAdapter,
+    SupportsTestRuns,
+    SupportsAnnotations,
+    SupportsStatus,
+    SupportsComments,
+    SupportsPullRequests,
+    SupportsDownload,
+    SupportsStore,
+):
+    """A job with a token. In a ``run:`` step the store can be read only: uploads need what actions get.
+
+    Args:
+        context: The build; its ``repository`` is known.
+        env: As for :class:`RunnerAdapter`, and ``GITHUB_REF_PROTECTED``.
+        session: Pinned to the API, with the token.
+        api_url: Of the REST API.
+        stdout: Where the runner reads commands.
+        triggering_run: Id of the run that started this one, in a ``workflow_run`` event.
+    """
+
+    max_annotations = check_runs.MAX_ANNOTATIONS
+    max_comment_size = 65_536
+    store_expires = True
+
+    def __init__(
+        self,
+        context: BuildContext,
+        env: Mapping[str, str],
+        *,
+        session: OriginSession,
+        api_url: str,
+        stdout: TextIO,
+        triggering_run: str | None = None,
+    ) -> None:
+        super().__init__(context, env, stdout=stdout)
+        self._session = session
+        self._github = _requester_over(session, api_url)
+        self._path = f"/repos/{context.repository}"
+        self._repository = Repository(self._github, url=self._path)
+        self._triggering_run = triggering_run
+        self._lists = Lists(lambda path, query: self._github.requestJsonAndCheck("GET", path, dict(query)))
+        self._reader = ArtifactReader(
+            context,
+            session,
+            self._lists,
+            root=urlsplit(api_url).path.rstrip("/"),
+            is_protected=env.get("GITHUB_REF_PROTECTED", "").lower() == "true",
+        )
+        self._author: str | None = None
+        self._check_run: _CheckRun | None = None
+        self._is_unsure = False
+
+    def close(self) -> None:
+        super().close()
+        self._session.close()
+
+    # Test runs and annotations
+
+    def create_test_run(self, run: TestRun) -> RemoteRun:
+        """Show the run as a check run; one with its id as external id is taken up again, whoever made it."""
+        sha = sha_of(run.commit_sha or self._context.status_sha)
+        facts = check_runs.facts_of(run, self._context)
+        with understood():
+            known = next(
+                (one for one in self._check_runs(sha, facts["name"]) if one.get("external_id") == run.id), None
+            )
+            if known is not None:
+                return self.update_test_run(str(known["id"]), run)
+            check = self._repository.create_check_run(head_sha=sha, **facts)
+            self._check_run = _CheckRun(check.id, facts["output"], check.html_url)
+            return RemoteRun(str(check.id), check.html_url)
+
+    def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun:
+        facts = check_runs.facts_of(run, self._context)
+        number = number_of(remote_id, "check run")
+        with understood():
+            check = self._repository.get_check_run(number)
+            check.edit(**facts)
+            self._check_run = _CheckRun(number, facts["output"], check.html_url)
+            return RemoteRun(remote_id, check.html_url)
+
+    def annotate(self, annotations: Sequence[Annotation]) -> str | None:
+        """Hang the annotations on this build's check run, fifty at a time; safe to repeat after an error."""
+        if not annotations:
+            return None
+        ours = self._check_run
+        if ours is None:
+            raise PermissionDeniedError(
+                "annotations belong to a check run, and there is none",
+                hint="enable_test_runs = true and `checks: write` under `permissions:`",
+            )
+        with understood():
+            done = 0
+            if self._is_unsure:  # annotations are only ever added: see what a lost answer has left behind
+                _, facts = self._lists.get(f"{self._path}/check-runs/{ours.id}", {})
+                done = int(facts["output"]["annotations_count"])
+            check = self._repository.get_check_run(ours.id)
+            self._is_unsure = True
+            for start in range(done, len(annotations), check_runs.BATCH):
+                batch = annotations[start : start + check_runs.BATCH]
+                check.edit(output={**ours.output, "annotations": [check_runs.annotation_of(one) for one in batch]})
+            self._is_unsure = False
+        return ours.url
+
+    def _check_runs(self, sha: str, name: str) -> Iterable[Mapping[str, Any]]:
+        path = f"{self._path}/commits/{sha}/check-runs"
+        return self._lists.items(path, "check_runs", most=_CHECK_PAGES, check_name=name, filter="all")
+
+    # Status and comments
+
+    def set_status(self, status: CommitStatus) -> str | None:
+        sha = sha_of(status.sha)
+        optional = {}
+        if status.target_url and re.match(r"https?://", status.target_url):
+            optional["target_url"] = status.target_url
+        with understood():
+            # With its sha given, PyGithub need not ask for the commit first.
+            commit = Commit(self._github, attributes={"sha": sha}, url=f"{self._path}/commits/{sha}")
+            commit.create_status(
+                str(status.state), description=status.description[:140], context=status.context[:255], **optional
+            )
+        url = self._context.repository_url
+        return f"{url}/commit/{sha}" if url else None
+
+    def whoami(self) -> str:
+        """The login of the token's owner. An app's token cannot read ``/user``, so GraphQL is asked."""
+        if self._author is None:
+            try:
+                with understood():
+                    _, answer = self._github.graphql_query("query { viewer { login } }", {})
+                    self._author = str(answer["data"]["viewer"]["login"])
+            except (AuthenticationError, RateLimitedError, TransientError):
+                raise
+            except PlatformError:
+                self._author = BOT
+        return self._author
+
+    def list_comments(self, pr_number: str) -> Iterable[Comment]:
+        path = f"{self._path}/issues/{number_of(pr_number, 'pull request')}/comments"
+        with understood():
+            return [_comment(facts) for facts in self._lists.items(path, None, most=_COMMENT_PAGES)]
+
+    def create_comment(self, pr_number: str, body: str) -> Comment:
+        with understood():
+            return _comment(
+                self._repository.get_issue(number_of(pr_number, "pull request")).create_comment(body).raw_data
+            )
+
+    def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment:  # noqa: ARG002 its id will do
+        number = number_of(comment_id, "comment")
+        with understood():
+            comment = IssueComment(self._github, url=f"{self._path}/issues/comments/{number}")
+            comment.edit(body)
+            return Comment(comment_id, comment.user.login, comment.body, comment.html_url)
+
+    def delete_comment(self, pr_number: str, comment_id: str) -> None:  # noqa: ARG002 its id will do
+        with understood():
+            try:
+                IssueComment(
+                    self._github, url=f"{self._path}/issues/comments/{number_of(comment_id, 'comment')}"
+                ).delete()
+            except NotFoundError:
+                return  # gone already
+
+    def pull_requests_of(self, sha: str) -> Sequence[PullRequest]:
+        with understood():
+            pulls = self._lists.items(f"{self._path}/commits/{sha_of(sha)}/pulls", None, most=3)
+            return [
+                PullRequest(
+                    str(pull["number"]),
+                    pull["head"]["sha"],
+                    pull["head"]["ref"],
+                    (pull["head"].get("repo") or {}).get("full_name"),
+                    pull["base"]["ref"],
+                )
+                for pull in pulls
+                if pull.get("state") == "open" and pull["head"]["sha"] == sha
+            ]
+
+    # Artifacts and the store
+
+    def list_artifacts(self, query: ArtifactQuery) -> Sequence[Artifact]:
+        return self._reader.artifacts(query)
+
+    def download_artifact(self, artifact: Artifact, to: Path) -> None:
+        self._reader.download(artifact, to)
+
+    def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:  # noqa: ARG002 none is taken
+        raise PermissionDeniedError(
+            "artifacts can be uploaded by actions only",
+            hint="use the ci-bridge action instead of a `run:` step; see docs/history.md",
+        )
+
+    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+        return self._reader.trusted_objects(prefix, limit)
+
+    def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
+        return self._reader.objects_of_run(self._context.build_id, prefix)[::-1]
+
+    def list_triggering(self, prefix: str) -> Sequence[StoredObject]:
+        return self._reader.objects_of_run(self._triggering_run, prefix)
+
+    def get_object(self, stored: StoredObject, limit: int) -> bytes:
+        return self._reader.object_bytes(stored, limit)
+
+    def delete_object(self, stored: StoredObject) -> None:
+        raise PlatformError(f"{stored.name}: GitHub's artifacts are left to expire; nothing is deleted")
+
+
+class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
+    """A job with a token inside an action: it can upload, and so write the store.
+
+    Args:
+        context: As for :class:`GitHubAdapter`, and so are the others.
+        service: The artifact service.
+    """
+
+    def __init__(
+        self,
+        context: BuildContext,
+        env: Mapping[str, str],
+        *,
+        session: OriginSession,
+        api_url: str,
+        stdout: TextIO,
+        service: ResultsService,
+        triggering_run: str | None = None,
+    ) -> None:
+        super().__init__(context, env, session=session, api_url=api_url, stdout=stdout, triggering_run=triggering_run)
+        self._service = service
+
+    def close(self) -> None:
+        super().close()
+        self._service.close()
+
+    def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
+        return upload(self._service, self._context, path, artifact, retention_days)
+
+    def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
+        if not artifact_names.is_object_name(name):
+            raise PlatformError(f"{name!r} is no name of a stored object")
+        with tempfile.TemporaryDirectory(prefix="ci-bridge-object-") as folder:
+            path = Path(folder, "object")
+            path.write_bytes(data)
+            done = store(
+                self._service, path, name, artifact_names.STORE_MEMBER, retention_days, compress=False
+            )  # what is stored is compressed already
+        return StoredObject(done.id, name, done.created_at, len(data), self._context.build_id)
+
+
+def _requester_over(session: OriginSession, api_url: str) -> Requester:
+    """PyGithub's lowest layer over our session.
+
+    It has no parameter for a session, but lets connection classes be injected, for the whole class of requesters; a
+    subclass of our own keeps that from others in this process. Its own connections retry, read no proxies of ours,
+    and log the credentials' header, which it never sees here. It asserts where a token may go; ours raises.
+    """
+
+    class Connection:
+        """One request, as PyGithub's own connection classes answer it."""
+
+        scheme = "https"
+
+        def __init__(self, host: str, port: int | None = None, **_: Any) -> None:
+            name = f"[{host}]" if ":" in host else host
+            self._origin = f"{self.scheme}://{name}" + (f":{port}" if port else "")
+
+        def request(self, verb: str, url: str, body: Any, headers: dict[str, str], _stream: bool = False) -> None:
+            self._request = (verb, f"{self._origin}{url}", body, headers)
+
+        def getresponse(self) -> RequestsResponse:
+            verb, url, body, headers = self._request
+            response = session.request(
+                verb, url, data=body.encode() if isinstance(body, str) else body, headers=headers
+            )
+            if response.status_code == 202 and verb == "GET":
+                raise TransientError(f"{session.title}: not ready yet")  # PyGithub would wait, without an end
+            return RequestsResponse(response)
+
+        def close(self) -> None:
+            """The session outlives its requests."""
+
+    class PlainConnection(Connection):
+        scheme = "http"
+
+    class PinnedRequester(Requester):
+        """A requester whose connections are ours."""
+
+    PinnedRequester.injectConnectionClasses(PlainConnection, Connection)  # type: ignore[arg-type]
+    return PinnedRequester(
+        auth=None,  # the session adds it
+        base_url=api_url,
+        timeout=30,
+        user_agent="ci-bridge",
+        per_page=PAGE,
+        verify=True,
+        retry=None,  # there is one retry layer, and it is the client's
+        pool_size=None,
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+        lazy=True,  # objects are not fetched before something is done with them
+    )
+
+
+def _comment(facts: Mapping[str, Any]) -> Comment:
+    author = (facts.get("user") or {}).get("login") or ""  # the account may be gone
+    return Comment(str(facts["id"]), author, facts.get("body") or "", facts.get("html_url"))

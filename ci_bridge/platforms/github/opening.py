@@ -1,0 +1,102 @@
+"""Which adapter a job gets, by what it was given."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TextIO
+
+from ci_bridge.models import BuildContext, Credentials
+from ci_bridge.platforms import github
+from ci_bridge.platforms._http import Network, OriginSession
+from ci_bridge.platforms._read import Variables, read_json
+from ci_bridge.platforms.github.results_service import ResultsService
+from ci_bridge.platforms.github.runner import ActionRunnerAdapter, RunnerAdapter
+from ci_bridge.protocols import Adapter, Environment
+
+logger = logging.getLogger("ci_bridge")
+
+API_VERSION = "2022-11-28"
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+
+_PERMISSIONS = (
+    (re.compile(r"/check-runs"), "checks: write"),
+    (re.compile(r"/statuses/"), "statuses: write"),
+    (re.compile(r"/issues/"), "pull-requests: write"),
+    (re.compile(r"/pulls"), "pull-requests: read"),
+    (re.compile(r"/actions/"), "actions: read"),
+)
+
+
+def permission_for(method: str, path: str) -> str:
+    """What to do about a refusal: the line to add, and where no line helps."""
+    line = next((line for pattern, line in _PERMISSIONS if pattern.search(path)), "contents: read")
+    if method == "GET":
+        line = line.replace("write", "read")
+    hint = f"add `{line}` under `permissions:` of the job"
+    if "/check-runs" in path:
+        hint += "; classic tokens cannot write checks at all, `${{ github.token }}` can"
+    return hint if method == "GET" else f"{hint}; for pull requests from forks the token only reads"
+
+
+def open_adapter(
+    env: Environment, credentials: Credentials, context: BuildContext, *, stdout: TextIO | None = None
+) -> Adapter:
+    """Open the adapter with every role that this job's tokens allow, and no other.
+
+    Args:
+        env: The job's environment.
+        credentials: Their token and API address win over the environment's.
+        context: The build.
+        stdout: Where the runner reads commands, by default standard output.
+
+    Raises:
+        ConfigError: An address or a bundle of certificates is unusable.
+    """
+    out = sys.stdout if stdout is None else stdout
+    network = Network.from_environment(env)
+    service = None if github.results_refused(env) else ResultsService(env, network)
+    name, token = _token(env, credentials)
+    problem = github.api_refused(env)
+    if not problem and not token:
+        problem = "no token: map it with `env: GITHUB_TOKEN: ${{ github.token }}`"
+    if not problem and not _REPOSITORY.fullmatch(context.repository or ""):
+        problem = "GITHUB_REPOSITORY does not say which repository this is"
+    if problem:
+        logger.warning("only summary and outputs are delivered: %s", problem)
+        if service is None:
+            return RunnerAdapter(context, env, stdout=out)
+        return ActionRunnerAdapter(context, env, stdout=out, service=service)
+
+    from ci_bridge.platforms.github.adapter import GitHubActionAdapter, GitHubAdapter  # loads the SDK
+
+    api_url = (credentials.api_url or context.api_url or github.API_URL).rstrip("/")
+    session = OriginSession(
+        api_url,
+        title="GitHub",
+        network=network,
+        credentials={"Authorization": f"Bearer {token}"},
+        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+        token_name=name,
+        permission=permission_for,
+    )
+    trigger = (
+        read_json(Variables(env)("GITHUB_EVENT_PATH"))("workflow_run.id") if context.event == "workflow_run" else None
+    )
+    triggering_run = trigger.value if trigger else None
+    if service is None:
+        return GitHubAdapter(context, env, session=session, api_url=api_url, stdout=out, triggering_run=triggering_run)
+    return GitHubActionAdapter(
+        context, env, session=session, api_url=api_url, stdout=out, service=service, triggering_run=triggering_run
+    )
+
+
+def _token(env: Environment, credentials: Credentials) -> tuple[str, str]:
+    """The token and the name of what it came from."""
+    if credentials.token:
+        return "the token", credentials.token.strip()
+    for name in github.platform.token_variables:
+        if value := env.get(name, "").strip():
+            return name, value
+    return github.platform.token_variables[0], ""
