@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,11 @@ class Operation:
 def escaped(part: str) -> str:
     """One part of a JSON pointer within a URI."""
     return part.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D")
+
+
+def without_prefix(path: str, prefixes: Sequence[str]) -> str:
+    """A path without the first of these that it begins with."""
+    return path.removeprefix(next((prefix for prefix in prefixes if path.startswith(f"{prefix}/")), ""))
 
 
 class Contract:
@@ -131,12 +136,17 @@ class Checker:
     """Checks the traffic of one origin and records what breaks the contract and which operations were reached.
 
     Safe to use from several threads.
+
+    Args:
+        contract: What is agreed.
+        origin: Which of the platform's servers this is.
+        prefixes: What may stand before the contract's paths; the first that fits is taken off.
     """
 
-    def __init__(self, contract: Contract, origin: str = "api", prefix: str = "") -> None:
+    def __init__(self, contract: Contract, origin: str = "api", prefixes: Sequence[str] = ()) -> None:
         self.contract = contract
         self.origin = origin
-        self.prefix = prefix
+        self.prefixes = prefixes
         self.violations: list[str] = []
         self.reached: set[str] = set()
         self._lock = threading.Lock()
@@ -151,7 +161,7 @@ class Checker:
             body: As sent.
         """
         raw, _, query = target.partition("?")
-        path = raw.removeprefix(self.prefix)
+        path = without_prefix(raw, self.prefixes)
         operation = self.contract.find(self.origin, method, path)
         if operation is None:
             self._record(f"{method} {raw}", ["the contract has no such operation"])

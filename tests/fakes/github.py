@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.contracts.checker import Checker, load_contract
+from tests.contracts.checker import Checker, load_contract, without_prefix
 from tests.fakes.github_results import Blobs, Results
 from tests.fakes.github_show import Show
 from tests.fakes.github_state import (
@@ -54,6 +54,7 @@ ROUTES = (
     _route("POST", "/graphql", "_graphql"),
     _route("GET", REPO, "_repository", "metadata:read"),
     _route("POST", f"{REPO}/check-runs", "_create_check_run", "checks:write"),
+    _route("GET", f"{REPO}/check-runs/{{key}}", "_get_check_run", "checks:read"),
     _route("PATCH", f"{REPO}/check-runs/{{key}}", "_update_check_run", "checks:write"),
     _route("GET", f"{REPO}/commits/{{sha}}/check-runs", "_list_check_runs", "checks:read"),
     _route("POST", f"{REPO}/statuses/{{sha}}", "_create_status", "statuses:write"),
@@ -64,6 +65,7 @@ ROUTES = (
     _route("GET", f"{REPO}/commits/{{sha}}/pulls", "_pulls_of_commit", "pull-requests:read"),
     _route("GET", f"{REPO}/actions/artifacts", "_list_artifacts", "actions:read"),
     _route("GET", f"{REPO}/actions/artifacts/{{key}}/zip", "_download_artifact", "actions:read"),
+    _route("GET", f"{REPO}/actions/runs", "_list_runs", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}", "_run", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}/artifacts", "_list_artifacts", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}/jobs", "_list_jobs", "actions:read"),
@@ -92,6 +94,7 @@ class FakeGitHub:
     def __init__(self, prefix: str = "") -> None:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.prefix = prefix
+        self._prefixes = (prefix, prefix.removesuffix("/v3"))  # GraphQL is /api/graphql where REST is /api/v3
         self.camel_case = False
         self.limit = _Limit()
         self.hidden: set[int] = set()
@@ -105,7 +108,7 @@ class FakeGitHub:
         contract, results = load_contract("github"), load_contract("github-results")
         self.blobs = FakeServer(Blobs(self), Checker(results, "blobs"), "blobs")
         self.results = FakeServer(Results(self), Checker(results, "results"), "results")
-        self.api = FakeServer(self._answer, Checker(contract, "api", prefix), "api")
+        self.api = FakeServer(self._answer, Checker(contract, "api", self._prefixes), "api")
         self.show = Show(self.api_url, lambda: self.clock())
         self.repository = self.add_repository("acme/shop")
 
@@ -144,10 +147,8 @@ class FakeGitHub:
                     found.append(f"{server.name}: {exchange.request.method} {exchange.request.path} bore credentials")
         if self._stranger:
             for request in self._stranger.requests():
-                secrets = [
-                    secret for secret in (*self.tokens, *self.jobs) if secret in f"{request.target}{request.headers}"
-                ]
-                if request.authorization is not None or secrets:
+                sent_text = f"{request.target}{request.headers}{request.body!r}"
+                if request.authorization is not None or any(key in sent_text for key in (*self.tokens, *self.jobs)):
                     found.append(f"a stranger: {request.method} {request.path} bore credentials")
         return found
 
@@ -307,7 +308,7 @@ class FakeGitHub:
         token = self._token(request)
         if self.limit.used >= self.limit.hourly:
             raise Refusal(403, "API rate limit exceeded for installation.")
-        path = request.path.removeprefix(self.prefix)
+        path = without_prefix(request.path, self._prefixes)
         for route in ROUTES:
             match = route.pattern.fullmatch(path)
             if match and route.method == request.method:
@@ -361,10 +362,18 @@ class FakeGitHub:
         repository.check_runs.append(run)
         return Response.json(201, self.show.check_run(repository, run))
 
-    def _update_check_run(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
+    @staticmethod
+    def _check_run(repository: Repository, key: str) -> CheckRun:
         run = next((run for run in repository.check_runs if str(run.id) == key), None)
         if run is None:
             raise Refusal(404, "Not Found")
+        return run
+
+    def _get_check_run(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
+        return Response.json(200, self.show.check_run(repository, self._check_run(repository, key)))
+
+    def _update_check_run(self, token: Token, request: Request, repository: Repository, key: str) -> Response:
+        run = self._check_run(repository, key)
         run.change(request.json(), self.clock(), creating=False)
         return Response.json(200, self.show.check_run(repository, run))
 
@@ -453,6 +462,16 @@ class FakeGitHub:
 
     def _run(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
         return Response.json(200, self.show.run(repository, self._run_of(repository, run)))
+
+    def _list_runs(self, token: Token, request: Request, repository: Repository) -> Response:
+        branch, event = request.query.get("branch"), request.query.get("event")
+        found = [
+            self.show.run(repository, run)
+            for run in sorted(repository.runs.values(), key=lambda run: (run.started, run.id), reverse=True)
+            if branch in (None, run.head_branch) and event in (None, run.event)
+        ]
+        # GitHub shows a filtered list's first thousand only, and says how many it shows.
+        return self._page(request, found[:1000] if branch or event else found, "workflow_runs")
 
     def _list_jobs(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
         found = self._run_of(repository, run)

@@ -138,7 +138,7 @@ class FakeServer:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     @property
@@ -153,9 +153,13 @@ class FakeServer:
     def close(self) -> None:
         """Stop at once, waiting faults included."""
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
+        socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the loop; serve_forever would poll
         self._thread.join()
+        self._server.server_close()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            self._server.handle_request()
 
     def requests(self, method: str = "", path: str = "") -> list[Request]:
         """The logged requests of this method whose target matches this expression."""
