@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge.arguments import outcome_counts
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import Metric, Report, TestRun, Totals
+from ci_bridge.retry import Deadline
+from ci_bridge.travels import is_trusted, recall, share, travels_of
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
 
@@ -36,6 +39,7 @@ class Memory:
     def __init__(self, worker: Worker, place: Workplace) -> None:
         self._worker = worker
         self._place = place
+        place.travels = travels_of(place)
         self._runs: dict[str, TestRun] = {}
         self._metrics: list[Metric] = []
 
@@ -69,15 +73,17 @@ class Memory:
         from ci_bridge.history import History
 
         runs, metrics = list(self._runs.values()), list(self._metrics)
+        place = await self._recalled()
 
-        def write() -> None:
+        def write() -> list[RunRecord]:
             with History.writing(self.path) as history:
                 for run in runs:
-                    history.record(record_of(self._place, run), ())
+                    history.record(record_of(place, run), ())
                 history.record_metric(*metrics)
+                return self._to_share(history, {*(run.id for run in runs), *(metric.run_id for metric in metrics)})
 
         try:
-            await self._worker.run(write)
+            ready = await self._worker.run(write)
         except CIBridgeError as error:
             logger.warning("history not saved: %s", error)
             return str(error)
@@ -85,7 +91,29 @@ class Memory:
             if self._runs.get(run.id) is run:
                 del self._runs[run.id]
         del self._metrics[: len(metrics)]
+        for record in ready:
+            await share(place, record)  # a warning says what was not stored
         return ""
+
+    async def _recalled(self) -> Workplace:
+        """The workplace with a fresh time budget, what the store holds having been read."""
+        courier = self._place.courier
+        deadline = Deadline(courier.deadline.seconds, courier.deadline.clock)
+        place = replace(self._place, courier=replace(courier, deadline=deadline))
+        await recall(place)
+        return place
+
+    def _to_share(self, history: History, run_ids: set[str]) -> list[RunRecord]:
+        """Those of the runs that are complete; the others' segments are stored when they are.
+
+        Where nothing tells this build from the next, whatever has numbers is stored at once: nobody may come back.
+        """
+        travels = self._place.travels
+        if travels is None:
+            return []
+        found = (history.run_record(run_id) for run_id in sorted(run_ids))
+        measured = set() if self._place.context.build_id else {metric.run_id for metric in self._metrics}
+        return [record for record in found if record and (record.completed_at or record.uid in measured)]
 
     async def read(self, query: Callable[[History], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """Ask the history; it is empty where there is none yet.
@@ -99,12 +127,15 @@ class Memory:
             with History.read(self.path) as history:
                 return query(history)
 
+        await self._ready()
         return await self._worker.run(ask)
 
     async def check(self, path: Path | None) -> dict[str, Any]:
         """Whether a file, by default our own, is sound."""
         from ci_bridge.history import History
 
+        if path is None:
+            await self._ready()
         found = await self._worker.run(lambda: History.check(path or self.path))
         return {
             "path": str(found.path),
@@ -128,7 +159,24 @@ class Memory:
                     raise HistoryError(history.warnings[-1])
                 return dropped
 
-        return await self._worker.run(drop)
+        await self._ready()
+        travels = self._place.travels
+        if travels is not None and not is_trusted(self._place.context):
+            raise HistoryError("the history that all builds share is pruned by a build of the project itself")
+        dropped = await self._worker.run(drop)
+        if travels is not None and dropped:
+            await self._worker.run(lambda: travels.history.compact(retention_days=days, reason="pruned", force=True))
+        return dropped
+
+    async def _ready(self) -> None:
+        """Read the store where the history travels.
+
+        Raises:
+            HistoryError: If that failed: the answer would be taken for the whole.
+        """
+        travels = (await self._recalled()).travels
+        if travels is not None and travels.problem:
+            raise HistoryError(f"the history was not read from its store: {travels.problem}")
 
 
 def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> RunRecord:
@@ -159,6 +207,6 @@ def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> R
         totals=totals,
         duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
         # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
-        trusted=run.pr_number is None and not context.is_fork,
+        trusted=run.pr_number is None and is_trusted(context),
         extra={**run.metadata, "name": run.name},
     )

@@ -64,6 +64,7 @@ from ci_bridge.report import (
     write_json,
     write_junit,
 )
+from ci_bridge.travels import hand_on, recall
 from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
@@ -219,6 +220,7 @@ async def run_report(
 
     results = await courier.worker.run(read)
     with results:
+        warnings += await recall(place)
         judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
         state = conclude(results, judgement, settings.fail_on)
         metrics: Sequence[Metric] = ()
@@ -316,7 +318,7 @@ def _metrics(place: Workplace, run_id: str) -> list[Metric]:
         return []
     try:
         with History.read(place.history_path) as history:
-            rows = history.metrics(run_id=run_id)
+            return history.run_metrics(run_id)
     except HistoryError:
         return []  # said already, where the run is judged
     return [
@@ -575,11 +577,15 @@ async def _remember(place: Workplace, report: Report, judged: Sequence[JudgedCas
     if not report.results.totals.total:
         return skipped("history", "no case was read")
 
+    travels, record = place.travels, record_of(place, report.run, report)
+
     def save() -> str | None:
         with History.writing(place.history_path) as history:
-            history.record(record_of(place, report.run, report), report.results.rows(), judged=judged)
-            history.prune(settings.history_retention_days, now=place.clock())
+            history.record(record, report.results.rows(), judged=judged)
+            if travels is None:  # else whoever compacts prunes, by the store's clock
+                history.prune(settings.history_retention_days, now=place.clock())
         warnings.extend(history.warnings)
         return str(place.history_path)
 
-    return await place.courier.send("history", [Rung("history", save)])
+    receipt = await place.courier.send("history", [Rung("history", save)])
+    return receipt if travels is None else await hand_on(place, travels, receipt, record, report, judged)

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier
 from ci_bridge.masking import Masker
 from ci_bridge.models import BuildContext
 from ci_bridge.protocols import Adapter
+
+if TYPE_CHECKING:
+    from ci_bridge.travels import Travels
 
 
 @dataclass(slots=True)
@@ -29,11 +33,19 @@ class Workplace:
     log: Callable[[str], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     stopped: Callable[[], bool] = lambda: False
+    travels: Travels | None = None
 
     @property
     def history_path(self) -> Path:
-        """Where the history of this project lies."""
-        folder = Path(self.settings.history_url) if self.settings.history_url else self.directory
-        folder = folder if folder.is_absolute() else self.workspace / folder
+        """Where the history of this project lies; its working copy where it travels."""
+        return self.history_path_in(None if self.travels else self.settings.history_url)
+
+    def history_path_in(self, folder: str | None) -> Path:
+        """The history file of this project in a folder, by default ``artifact_dir``."""
         key = self.settings.history_key
-        return folder / (f"history-{key}.sqlite" if key else "history.sqlite")
+        place = self.folder(folder) if folder else self.directory
+        return place / (f"history-{key}.sqlite" if key else "history.sqlite")
+
+    def folder(self, path: str) -> Path:
+        """A folder that an option names; relative ones are in the workspace."""
+        return self.workspace / path

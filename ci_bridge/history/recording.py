@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ci_bridge.errors import HistoryError
 from ci_bridge.history import codes, seal
@@ -42,6 +42,9 @@ EXAMPLES_PER_RUN = 4 << 20
 
 CHUNK = 500
 """Values that one query asks for; within SQLITE_LIMIT_VARIABLE_NUMBER of old SQLite versions."""
+
+Part: TypeAlias = tuple[Sequence[Row], Mapping[str, str]]
+"""A batch of cases and the failure signatures of those among them that have one, by identity."""
 
 _NEST = chr(30)
 _LARGEST_COUNT = (1 << 53) - 1
@@ -134,31 +137,26 @@ def create(fresh: Path | str, old: Path | None) -> sqlite3.Connection:
     return connection
 
 
-def record(
-    connection: sqlite3.Connection,
-    run: RunRecord,
-    batches: Iterable[Sequence[Row]],
-    signatures: Mapping[str, str],
-) -> None:
+def record(connection: sqlite3.Connection, run: RunRecord, parts: Iterable[Part]) -> None:
     """Store a run and the outcome of each of its cases; to be called in a transaction.
 
     Args:
         connection: From :func:`create`.
         run: Replaces the run with the same ``uid``; that one's metrics stay.
-        batches: Every case once, its attempts merged. Where there are none, what was recorded before stays.
-        signatures: Identity -> failure signature.
+        parts: Every case once, its attempts merged, in batches with the failure signatures of their cases by identity.
+            Where there are none, what was recorded before stays.
     """
     if not run.uid:
         raise HistoryError("a run without an id cannot be recorded")
     run_no = _put_run(connection, run)
     outcomes = None
-    for batch in batches:
+    for batch, signatures in parts:
         if outcomes is None and batch:
             for table in ("outcome", "nonpass"):
                 connection.execute(f"DELETE FROM {table} WHERE run_no = ?", (run_no,))
-            outcomes = _Outcomes(connection, run_no, signatures)
+            outcomes = _Outcomes(connection, run_no)
         if outcomes is not None:
-            outcomes.add(batch)
+            outcomes.add(batch, signatures)
     if outcomes is not None:
         outcomes.finish()
 
@@ -170,7 +168,7 @@ def _put_run(connection: sqlite3.Connection, run: RunRecord) -> int:
         run.platform, run.repo, run.branch, run.sha, run.pr, run.build, run.attempt, run.job, run.shard, run.status,
         *(_count(n) for n in (totals.passed, totals.failed, totals.error, totals.skipped, totals.flaky)),
         _count(run.duration * 1000), _count(totals.duration * 1000), int(run.trusted),
-        _json(run.extra),
+        json_text(run.extra),
     )  # fmt: skip
     columns = COLUMNS["run"][1:]
     places = ", ".join("?" * len(columns))
@@ -187,7 +185,7 @@ def _count(number: float) -> int:
     return min(max(round(number), 0), _LARGEST_COUNT) if math.isfinite(number) else 0
 
 
-def _json(extra: Mapping[str, Any]) -> str:
+def json_text(extra: Mapping[str, Any]) -> str:
     """What JSON can hold of it, within bounds."""
     try:
         text = json.dumps(dict(extra), default=str, skipkeys=True)
@@ -206,14 +204,14 @@ def clean(value: Any) -> Any:
 class _Outcomes:
     """Takes a run's rows batch by batch; holds one byte per test, and names of one batch at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, run_no: int, signatures: Mapping[str, str]) -> None:
-        self._connection, self._run_no, self._signatures = connection, run_no, signatures
+    def __init__(self, connection: sqlite3.Connection, run_no: int) -> None:
+        self._connection, self._run_no = connection, run_no
         self._codes = bytearray()
         self._free = free_numbers(connection)
         self._signature_numbers: dict[str, int] = {"": 0}
         self._room = EXAMPLES_PER_RUN
 
-    def add(self, batch: Sequence[Row]) -> None:
+    def add(self, batch: Sequence[Row], signatures: Mapping[str, str]) -> None:
         names = [f"{_NEST.join(r[0])}{SEPARATOR}{r[1]}{SEPARATOR}{r[2]}{SEPARATOR}{r[3]}" for r in batch]
         numbers = self._numbers(names)
         top = max(numbers, default=-1) + 1
@@ -228,7 +226,7 @@ class _Outcomes:
                 continue
             store[number] = encode(row[6])
             if extra is not None and (status := _status(outcome, extra)):
-                signature = self._signature(self._signatures.get(name, ""))
+                signature = self._signature(signatures.get(name, ""))
                 nonpass.append((number, self._run_no, status, signature))
                 self._keep_example(number, signature, status, extra)
         self._connection.executemany("INSERT OR REPLACE INTO nonpass VALUES (?, ?, ?, ?)", nonpass)
@@ -381,11 +379,16 @@ def prune(
             f"{old} of {total} runs of the history are older than {days} days; they were kept, because a wrong clock"
             " would look the same (`ci-bridge history prune --force` drops them)"
         )
-    for table in ("outcome", "nonpass", "metric", "example"):
-        connection.execute(f"DELETE FROM {table} WHERE run_no IN (SELECT run_no FROM run WHERE ts < ?)", (edge,))
-    connection.execute("DELETE FROM run WHERE ts < ?", (edge,))
-    _drop_unused(connection)
+    drop_runs(connection, [run_no for (run_no,) in connection.execute("SELECT run_no FROM run WHERE ts < ?", (edge,))])
     return old, ""
+
+
+def drop_runs(connection: sqlite3.Connection, run_numbers: Iterable[int]) -> None:
+    """Drop runs and what only they mention; to be called in a transaction."""
+    wanted = [(run_no,) for run_no in run_numbers]
+    for table in ("outcome", "nonpass", "metric", "example", "run"):
+        connection.executemany(f"DELETE FROM {table} WHERE run_no = ?", wanted)
+    _drop_unused(connection)
 
 
 def _drop_unused(connection: sqlite3.Connection) -> None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ci_bridge.errors import HistoryError
-from ci_bridge.history import query, recording, saving, seal
+from ci_bridge.history import covering, query, recording, saving, seal
 from ci_bridge.history.checked import (
     DamagedHistoryError,
     Deadline,
@@ -27,8 +27,9 @@ from ci_bridge.history.checked import (
     private_copy,
 )
 from ci_bridge.history.recording import RunRecord
+from ci_bridge.history.segments import Segment
 from ci_bridge.history.view import View
-from ci_bridge.models import JudgedCase, Metric, Row
+from ci_bridge.models import JudgedCase, Metric, Row, StoredObject
 
 _Result = TypeVar("_Result")
 
@@ -205,7 +206,7 @@ class History:
         """
         signatures = {item.case.identity: item.signature for item in judged if item.signature}
         with self._transaction():
-            recording.record(self._connection, run, batches, signatures)
+            recording.record(self._connection, run, ((batch, signatures) for batch in batches))
             recording.record_metrics(self._connection, metrics)
         self._recorded.add(run.uid)
 
@@ -228,6 +229,46 @@ class History:
         if warning:
             self.warnings.append(warning)
         return dropped
+
+    # --- what travels ------------------------------------------------------------------------------------------------
+
+    def add_segment(self, stored: StoredObject, segment: Segment, *, covered_at: datetime) -> None:
+        """Add a run that another job stored, and note that its object is covered.
+
+        A clock that is ahead dates its runs a day after they were stored at most. A run that was forgotten stays so.
+        """
+        with self._transaction():
+            covering.add_segment(self._connection, segment, stored.created_at)
+            covering.cover(self._connection, stored.id, segment.run.uid, covered_at)
+
+    def cover(self, object_id: str, *, at: datetime, uid: str = "") -> None:
+        """Note that an object need not be read again."""
+        with self._transaction():
+            covering.cover(self._connection, object_id, uid, at)
+
+    def covered(self, *, before: datetime | None = None) -> set[str]:
+        """The ids of the objects that need not be read again; those so noted up to ``before``, if given."""
+        with self._query():
+            return covering.covered(self._connection, before)
+
+    def drop_sources(self, listed: set[str], *, before: datetime) -> None:
+        """Forget objects that were covered before ``before`` and exist no more."""
+        with self._transaction():
+            covering.drop_sources(self._connection, listed, before)
+
+    def holds(self, uid: str) -> bool:
+        """True if this run is recorded."""
+        return self.run_record(uid) is not None
+
+    def run_record(self, uid: str) -> RunRecord | None:
+        """A run as it was recorded."""
+        with self._query():
+            return covering.run_record(self._connection, uid)
+
+    def forget(self, uid: str, *, now: datetime) -> bool:
+        """Drop a run for good: no segment brings it back. True if it was there."""
+        with self._transaction():
+            return covering.forget(self._connection, uid, now)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -263,6 +304,16 @@ class History:
         """Rows of ``get_performance_metrics``. Filters: ``run_id metric_name task_id branch since limit``."""
         with self._query():
             return query.metrics(self._connection, **filters)
+
+    def run_metrics(self, uid: str) -> list[Metric]:
+        """The performance numbers of a run."""
+        return [
+            Metric(
+                row["metric_name"], row["metric_value"], row["unit"], uid, row["task_id"],
+                datetime.fromisoformat(row["recorded_at"]),
+            )
+            for row in self.metrics(run_id=uid)
+        ]  # fmt: skip
 
     def metric_points(self, metric_name: str, *, since: datetime | None = None) -> list[dict[str, Any]]:
         """What :func:`ci_bridge.analysis.analyze_trend` takes."""

@@ -1,7 +1,7 @@
 """Delivers to files: what a platform would show, a laptop finds in one folder.
 
 ``runs/`` holds test runs, ``statuses/`` commit statuses, ``comments/`` the comments of a pull request, ``artifacts/``
-what was uploaded, with its retention.
+what was uploaded, with its retention, ``store/`` the objects that jobs of one build leave for each other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ci_bridge.models import (
     CommitStatus,
     Metric,
     RemoteRun,
+    StoredObject,
     TestRun,
 )
 from ci_bridge.protocols import (
@@ -39,6 +40,7 @@ from ci_bridge.protocols import (
     SupportsMetrics,
     SupportsOutputs,
     SupportsStatus,
+    SupportsStore,
     SupportsSummary,
     SupportsTestRuns,
     SupportsUpload,
@@ -58,6 +60,7 @@ class LocalAdapter(
     SupportsUpload,
     SupportsDownload,
     SupportsMetrics,
+    SupportsStore,
 ):
     """Every role on a folder.
 
@@ -70,6 +73,7 @@ class LocalAdapter(
     max_annotations = 1_000_000
     max_comment_size = 1_000_000
     max_summary_size = 16 << 20
+    store_expires = False
 
     def __init__(
         self, context: BuildContext, directory: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -188,6 +192,28 @@ class LocalAdapter(
                 os.write(descriptor, line.encode())
             finally:
                 os.close(descriptor)
+
+    def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
+        return self._store().put_object(name, data, retention_days)
+
+    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+        return self._store().list_objects(prefix, limit)
+
+    def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
+        return self._store().list_siblings(prefix)
+
+    def get_object(self, stored: StoredObject, limit: int) -> bytes:
+        return self._store().get_object(stored, limit)
+
+    def delete_object(self, stored: StoredObject) -> None:
+        self._store().delete_object(stored)
+
+    def _store(self) -> SupportsStore:
+        from ci_bridge.history.folder_store import FolderStore  # brings SQLite, which nothing else here needs
+
+        context = self._context
+        trusted = context.pr_number is None and not context.is_fork
+        return FolderStore(self._root / "store", build=context.build_id or "", trusted=trusted)
 
     def _write_comment(self, pr_number: str, name: str, body: str) -> Comment:
         url = self._write(body, "comments", f"pr-{_safe(pr_number)}", f"{_safe(name)}.md")

@@ -1,0 +1,116 @@
+"""What a history knows of the objects that it was gathered from, and how a run from elsewhere is added to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from ci_bridge.history import recording
+from ci_bridge.history.recording import RunRecord, clean, milliseconds
+from ci_bridge.history.schema import COLUMNS
+from ci_bridge.history.segments import Segment
+from ci_bridge.models import Totals
+
+AHEAD = timedelta(days=1)
+"""How long after it was stored a run may be dated; a clock further ahead is not believed."""
+
+TOMBSTONE_DAYS = 120
+"""How long a forgotten run stays forgotten: the default of ``history_retention_days`` and a month."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: datetime) -> None:
+    """Add a run that was stored at ``stored_at`` by the store's clock; to be called in a transaction.
+
+    Adding it again changes nothing. What was stored earlier of the same run does not replace what came later.
+    """
+    uid = clean(segment.run.uid)
+    if connection.execute("SELECT 1 FROM tombstone WHERE uid = ?", (uid,)).fetchone():
+        return
+    latest = stored_at + AHEAD
+    end = segment.run.completed_at
+    run = replace(
+        segment.run,
+        ts=min(segment.run.ts, latest),
+        completed_at=None if end is None else min(end, latest),
+        trusted=segment.run.trusted and segment.run.pr is None,
+    )
+    earlier = run_record(connection, uid)
+    known = None
+    if earlier is not None and _end(run) < _end(earlier):
+        run = earlier
+        known = connection.execute("SELECT 1 FROM outcome JOIN run USING (run_no) WHERE uid = ?", (uid,)).fetchone()
+    recording.record(connection, run, () if known else segment.parts())
+    numbers = (replace(metric, recorded_at=min(metric.recorded_at, latest)) for metric in segment.metrics)
+    recording.record_metrics(connection, numbers)
+
+
+def _end(run: RunRecord) -> datetime:
+    return run.completed_at or _EPOCH
+
+
+def run_record(connection: sqlite3.Connection, uid: str) -> RunRecord | None:
+    """A run as it was recorded, None if it is not there."""
+    cursor = connection.execute(f"SELECT {', '.join(COLUMNS['run'])} FROM run WHERE uid = ?", (clean(uid),))  # noqa: S608 - names of our own schema
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    row = dict(zip(COLUMNS["run"], found, strict=True))
+    texts = ("uid", "platform", "repo", "branch", "sha", "pr", "build", "attempt", "job", "shard", "status")
+    return RunRecord(
+        **{key: row[key] for key in texts},
+        ts=_moment(row["ts"]),
+        completed_at=None if row["completed"] is None else _moment(row["completed"]),
+        totals=Totals(row["passed"], row["failed"], row["error"], row["skipped"], row["flaky"], row["cases_ms"] / 1000),
+        duration=row["duration_ms"] / 1000,
+        trusted=bool(row["trusted"]),
+        extra=_mapping(row["extra"]),
+    )
+
+
+def _moment(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def _mapping(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def cover(connection: sqlite3.Connection, object_id: str, uid: str, at: datetime) -> None:
+    """Note that an object is covered since ``at``; the first note stays. To be called in a transaction."""
+    values = (clean(object_id), clean(uid), milliseconds(at))
+    connection.execute("INSERT OR IGNORE INTO source (object_id, uid, ts) VALUES (?, ?, ?)", values)
+
+
+def covered(connection: sqlite3.Connection, before: datetime | None) -> set[str]:
+    """The ids of covered objects; those noted up to ``before`` if that is given."""
+    edge = None if before is None else milliseconds(before)
+    rows = connection.execute("SELECT object_id FROM source WHERE ?1 IS NULL OR ts <= ?1", (edge,))
+    return {object_id for (object_id,) in rows}
+
+
+def drop_sources(connection: sqlite3.Connection, listed: Iterable[str], before: datetime) -> None:
+    """Forget objects that exist no more, and tombstones that nothing can rise from; within a transaction."""
+    keep = set(listed)
+    rows = connection.execute("SELECT object_id FROM source WHERE ts < ?", (milliseconds(before),)).fetchall()
+    connection.executemany("DELETE FROM source WHERE object_id = ?", [row for row in rows if row[0] not in keep])
+    edge = milliseconds(before - timedelta(days=TOMBSTONE_DAYS))
+    connection.execute("DELETE FROM tombstone WHERE ts < ?", (edge,))
+
+
+def forget(connection: sqlite3.Connection, uid: str, now: datetime) -> bool:
+    """Drop a run and keep it from coming back; to be called in a transaction. True if it was there."""
+    values = (clean(uid), milliseconds(now))
+    connection.execute("INSERT OR REPLACE INTO tombstone (uid, ts) VALUES (?, ?)", values)
+    row = connection.execute("SELECT run_no FROM run WHERE uid = ?", values[:1]).fetchone()
+    if row is not None:
+        recording.drop_runs(connection, row)
+    return row is not None

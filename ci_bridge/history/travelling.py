@@ -1,0 +1,362 @@
+"""How the history travels: every job stores its own segment, some jobs fold segments into a new base.
+
+Nothing that is stored ever changes, so nothing needs a lock. A base names the objects that it covers; whatever is
+listed and not named is read besides. Two jobs that compact at once are harmless: whichever base is the newer, what it
+does not name is still there. docs/history.md ("How it travels") has the rules; their letters are in the comments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ci_bridge.errors import AuthenticationError, HistoryError, NotFoundError, PermissionDeniedError, PlatformError
+from ci_bridge.history.checked import Deadline, Limits, NewerHistoryError, open_checked, private_copy
+from ci_bridge.history.envelope import DamagedObjectError, Packer, unpack
+from ci_bridge.history.saving import previous_of
+from ci_bridge.history.segments import NewerSegmentError, SegmentLimits, decode
+from ci_bridge.history.store import History
+from ci_bridge.models import StoredObject
+from ci_bridge.protocols import SupportsStore
+
+SEGMENT_DAYS = 30
+"""How long a segment is kept; must outlive the longest gap between two compactions."""
+
+BASE_DAYS = 14
+BASES_KEPT = 3
+MOST_SEGMENTS_FOR_PULL_REQUEST = 10
+MANY_UNCOVERED = 20
+MOST_LISTED = 20_000
+
+_BASES_LISTED = 20
+_FIRST_LISTED = 100
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_LEVEL = 1  # the outcomes inside are packed already
+_LARGEST_BASE = 1 << 30
+
+
+class DamagedStoreError(HistoryError):
+    """There are bases, but none is sound; nothing may begin afresh beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of the store.
+
+    Attributes:
+        base: The base, None where there is none yet.
+        read: Segments that were added to it.
+        left: Listed segments that were not: over the limit of a pull request, or out of time.
+        waiting: When the segments were stored that no base covers, oldest first.
+        notes: What a person should know.
+    """
+
+    base: StoredObject | None = None
+    read: int = 0
+    left: int = 0
+    waiting: tuple[datetime, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.base is None and not self.read:
+            return "no earlier history"
+        start = f"base of {self.base.created_at:%Y-%m-%d %H:%M} UTC" if self.base else "no base yet"
+        count = f"{self.read} of {self.read + self.left}" if self.left else str(self.read)
+        return f"{start} + {count} segment{'' if count == '1' else 's'}"
+
+
+@dataclass(slots=True)
+class TravellingHistory:
+    """The history of one project in a store, and its private working copy.
+
+    Args:
+        store: Where base and segments are.
+        cache: The working copy: an ordinary history file, replaced by :meth:`fetch`.
+        key: Name of the history where one project keeps several (option ``history_key``).
+        limits: Caps for a base and for a segment.
+        pause: Called before each download; it may raise to stop, and answers False where time is short.
+    """
+
+    store: SupportsStore
+    cache: Path
+    key: str = ""
+    limits: Limits = field(default_factory=Limits)
+    segment_limits: SegmentLimits = field(default_factory=SegmentLimits)
+    pause: Callable[[], bool] = lambda: True
+    reading: Reading | None = None
+    _own: list[tuple[StoredObject, str]] = field(default_factory=list)
+
+    @property
+    def base_name(self) -> str:
+        """The one name of all bases: a platform's listing may filter by exact name only."""
+        return f"ci-bridge.{self.key}.base" if self.key else "ci-bridge-base"
+
+    @property
+    def segment_prefix(self) -> str:
+        """What the names of all segments begin with."""
+        return f"ci-bridge.{self.key}.segment-" if self.key else "ci-bridge-segment-"
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def fetch(self, *, pull_request: bool = False) -> Reading:
+        """Bring the working copy to what the store holds: its newest sound base and the segments not covered by it.
+
+        Args:
+            pull_request: Read the newest ten uncovered segments only.
+
+        Raises:
+            HistoryError: If there are bases and none is sound, or a newer version wrote the newest.
+            PlatformError: If the store does not answer. The working copy holds nothing then.
+        """
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        for old in (self.cache, previous_of(self.cache)):
+            old.unlink(missing_ok=True)
+        self.reading = None
+        try:
+            reading = self._fetch(pull_request=pull_request)
+        except BaseException:
+            # Half of the history would be taken for the whole.
+            for half in (self.cache, previous_of(self.cache)):
+                half.unlink(missing_ok=True)
+            raise
+        self.reading = reading
+        return reading
+
+    def _fetch(self, *, pull_request: bool) -> Reading:
+        notes: list[str] = []
+        base = self._restore(self._bases(), notes)
+        covered = self._covered()
+        listed = self._list_segments(covered, most=_FIRST_LISTED if pull_request else MOST_LISTED)
+        uncovered = [one for one in listed if one.id not in covered]
+        wanted = uncovered[-MOST_SEGMENTS_FOR_PULL_REQUEST:] if pull_request else uncovered
+        read, added = self._add(wanted, notes)
+        return Reading(base, read, len(uncovered) - added, tuple(one.created_at for one in uncovered), tuple(notes))
+
+    def _bases(self) -> list[StoredObject]:
+        found = [one for one in self.store.list_objects(self.base_name, _BASES_LISTED) if one.name == self.base_name]
+        return sorted(found, key=_age, reverse=True)
+
+    def _restore(self, bases: Sequence[StoredObject], notes: list[str]) -> StoredObject | None:
+        """R: the newest base that is sound by the store's clock; older ones as fallback; never an empty start."""
+        problem: HistoryError | None = None
+        for base in bases:
+            try:
+                self._take_base(self.store.get_object(base, _LARGEST_BASE))
+            except NotFoundError:
+                continue  # dropped since it was listed: there are newer ones
+            except NewerHistoryError:
+                raise  # V
+            except HistoryError as error:
+                problem = error
+                notes.append(f"the base of {base.created_at:%Y-%m-%d %H:%M} UTC was passed over: {error}")
+            else:
+                return base
+        if problem is not None:
+            raise DamagedStoreError(f"none of the {len(bases)} bases in the store is sound: {problem}")
+        return None
+
+    def _take_base(self, data: bytes) -> None:
+        with _beside(self.cache) as fresh:
+            with fresh.open("wb") as stream:
+                for piece in unpack(data, self.limits.size):
+                    stream.write(piece)
+            self._check(fresh)
+            fresh.replace(self.cache)
+
+    def _check(self, path: Path) -> None:
+        with private_copy(path, self.limits) as copy:
+            open_checked(copy, path, self.limits, Deadline(self.limits.seconds)).close()
+
+    def _covered(self) -> set[str]:
+        with History.read(self.cache, limits=self.limits) as history:
+            return history.covered()
+
+    def _list_segments(self, covered: set[str], most: int) -> list[StoredObject]:
+        """Oldest first. Listing goes on while what it meets is not covered yet."""
+        size = min(_FIRST_LISTED, most)
+        while True:
+            found = list(self.store.list_objects(self.segment_prefix, size))
+            segments = sorted((one for one in found if one.name.startswith(self.segment_prefix)), key=_age)
+            seen = all(one.id in covered for one in segments[: _FIRST_LISTED // 4])
+            if len(found) < size or size >= most or (segments and seen):
+                return segments
+            size = min(size * 8, most)
+
+    def _add(self, wanted: Iterable[StoredObject], notes: list[str]) -> tuple[int, int]:
+        """Fold segments into the working copy; how many runs were read, and how many objects are done with."""
+        wanted = list(wanted)
+        if not wanted:
+            return 0, 0
+        now = max(one.created_at for one in wanted)
+        read = done = 0
+        with History.writing(self.cache, limits=self.limits) as history:
+            for one in wanted:
+                if not self.pause():
+                    notes.append("time is short: not all segments were read")
+                    break
+                try:
+                    segment = decode(self.store.get_object(one, self.segment_limits.packed), self.segment_limits)
+                    history.add_segment(one, segment, covered_at=now)
+                    read += 1
+                except DamagedObjectError as error:
+                    # R: what is stored does not change, so it is bad for ever.
+                    notes.append(f"the segment {one.id} is damaged and was passed over: {error}")
+                    history.cover(one.id, at=now)
+                except NewerSegmentError as error:
+                    notes.append(f"a segment was left for a newer ci-bridge: {error}")
+                    continue
+                except NotFoundError:
+                    continue
+                except (AuthenticationError, PermissionDeniedError):
+                    raise
+                except PlatformError as error:
+                    notes.append(f"a segment could not be read this time: {error}")
+                    continue
+                done += 1
+        return read, done
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def publish(self, uid: str, data: bytes, shard: str = "") -> StoredObject:
+        """Store this job's own segment (W1, W2); the name is the same when the same bytes are tried again.
+
+        Args:
+            uid: Of its run.
+            data: From :func:`ci_bridge.history.segments.encode`.
+            shard: For people who look at the list.
+
+        Raises:
+            PlatformError: If the store refuses; the run is lost to others then, and to nobody else.
+        """
+        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
+        tail = "-".join(filter(None, (_plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
+        stored = self.store.put_object(self.segment_prefix + tail, data, SEGMENT_DAYS)
+        if all(stored.id != own.id for own, _ in self._own):
+            self._own.append((stored, uid))
+        return stored
+
+    def why_compact(self, *, main: bool, now: datetime) -> str:
+        """Why a trusted job should compact now (C), empty if it should not.
+
+        Args:
+            main: True on the default branch and in scheduled builds.
+            now: By the store's clock.
+        """
+        reading = self.reading
+        if reading is None:
+            return ""
+        waiting = [*reading.waiting, *(own.created_at for own, _ in self._own)]
+        age = now - reading.base.created_at if reading.base else None
+        if not waiting or (age is not None and age < _HOUR):
+            return ""
+        if main and age is None:
+            return "there is no base yet"
+        if main and len(waiting) >= MANY_UNCOVERED:
+            return f"{len(waiting)} segments are not covered"
+        if main and age is not None and age >= _DAY:
+            return "the base is older than a day"
+        if now - min(waiting) > timedelta(days=SEGMENT_DAYS / 2):
+            return "a segment has passed half its life"
+        if age is not None and age > timedelta(days=BASE_DAYS / 2):
+            return "the base has passed half its life"
+        return ""
+
+    def compact_if_due(self, *, main: bool, retention_days: int, now: datetime | None = None) -> str:
+        """Compact if it is due, after :meth:`fetch` and :meth:`publish`. Only for jobs that are trusted.
+
+        Returns:
+            What was done and why, empty if nothing was.
+        """
+        now = now or max((own.created_at for own, _ in self._own), default=None)
+        if now is None or not (reason := self.why_compact(main=main, now=now)):
+            return ""
+        return self.compact(retention_days=retention_days, now=now, reason=reason)
+
+    def compact(
+        self, *, retention_days: int, now: datetime | None = None, reason: str = "asked for", force: bool = False
+    ) -> str:
+        """Fold every uncovered segment into the working copy and store it as a new base (C).
+
+        Args:
+            retention_days: Runs older than that are dropped.
+            now: By the store's clock; by default that of the newest object listed.
+            reason: For the answer.
+            force: Drop more than half of the runs if so many are too old, and compact however young the base is.
+
+        Raises:
+            HistoryError: Nothing was stored.
+            PlatformError: The store refused.
+        """
+        if self.reading is None:
+            raise HistoryError("the history was not read, so it cannot be compacted")
+        bases = self._bases()
+        notes: list[str] = []
+        covered = self._covered() | {own.id for own, _ in self._own}
+        listed = self.store.list_objects(self.segment_prefix, MOST_LISTED)
+        segments = sorted((one for one in listed if one.name.startswith(self.segment_prefix)), key=_age)
+        times = [one.created_at for one in (*segments, *bases, *(own for own, _ in self._own))]
+        now = max([*times, *([now] if now else [])], default=datetime.now(UTC))
+        if bases and now - bases[0].created_at < _HOUR and not force:
+            return ""  # D: at most one an hour; another job was quicker
+        read, _ = self._add((one for one in segments if one.id not in covered), notes)
+        with History.writing(self.cache, limits=self.limits) as history:
+            for own, uid in self._own:
+                if history.holds(uid):
+                    history.cover(own.id, at=now, uid=uid)
+            history.prune(retention_days, now=now, force=force)
+            history.drop_sources({one.id for one in segments}, before=now - timedelta(days=2 * SEGMENT_DAYS))
+            notes += history.warnings
+        self._check(self.cache)
+        stored = self.store.put_object(self.base_name, _packed(self.cache), BASE_DAYS)
+        self.reading = Reading(stored, notes=tuple(notes))
+        if not self.store.store_expires:
+            self._clear_away(stored, segments, now)
+        return f"compacted ({reason}): {read} segment{'' if read == 1 else 's'} added"
+
+    def _clear_away(self, own: StoredObject, segments: Sequence[StoredObject], now: datetime) -> None:
+        """D: where nothing expires by itself, drop old bases, and segments past their time covered for a day."""
+        bases = self._bases()
+        if not bases or bases[0].id != own.id:
+            return  # another base is the newest, and it may not cover what ours does
+        with History.read(self.cache, limits=self.limits) as history:
+            settled = history.covered(before=now - _DAY)
+        old = [one for one in segments if one.id in settled and now - one.created_at > timedelta(days=SEGMENT_DAYS)]
+        with contextlib.suppress(PlatformError):  # the next one tries again
+            for one in (*bases[BASES_KEPT:], *old):
+                self.store.delete_object(one)
+
+
+def _age(stored: StoredObject) -> tuple[datetime, str]:
+    return stored.created_at, stored.id
+
+
+def _plain(uid: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9-]{1,40}", uid):
+        return uid
+    return hashlib.sha256(uid.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _packed(path: Path) -> bytes:
+    packer = Packer(_LEVEL)
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            packer.write(piece)
+    return packer.finish()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.base-", dir=path.parent)
+    os.close(descriptor)
+    fresh = Path(name)
+    try:
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
