@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge import platforms
-from ci_bridge.arguments import finite_of, mapping_of, number_of, sha_of, text_of, time_of, uuid7
+from ci_bridge.arguments import mapping_of, number_of, sha_of, text_of, time_of, uuid7
 from ci_bridge.artifacts import category_of, collect, staging_folder, unpack
 from ci_bridge.config import LoadedSettings, Settings
 from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
@@ -34,7 +34,6 @@ from ci_bridge.models import (
     BuildContext,
     CommitStatus,
     Credentials,
-    Metric,
     Receipt,
     StatusState,
     TestRun,
@@ -46,12 +45,12 @@ from ci_bridge.protocols import (
     Platform,
     SupportsComments,
     SupportsDownload,
-    SupportsMetrics,
     SupportsStatus,
     SupportsSummary,
     SupportsUpload,
     capabilities_of,
 )
+from ci_bridge.remembering import Remembering
 from ci_bridge.retry import Deadline, RetryPolicy
 from ci_bridge.run_mark import RunMark
 from ci_bridge.worker import Worker
@@ -133,7 +132,7 @@ def _build(
     return client
 
 
-class Client:
+class Client(Remembering):
     """What users hold. Its methods never block the event loop; one background thread does the work, in order.
 
     Attributes:
@@ -193,6 +192,7 @@ class Client:
             log=self._log,
             clock=clock,
             stopped=lambda: self._stopped,
+            queue_events=platform.queue_events,
         )
         self._memory = Memory(self._worker, self._place)
         self._announcer = Announcer(self._workplace, monotonic)
@@ -219,7 +219,7 @@ class Client:
         context = self.context
         run = TestRun(
             id=uuid7(self._clock()),
-            name=str(data.get("name") or self.settings.comment_title),
+            name=str(data.get("name") or self._place.run_name),
             build_id=text_of(data, "build_id") or context.build_id,
             commit_sha=sha_of(data.get("commit_sha")) or context.status_sha,
             branch=text_of(data, "branch") or context.branch,
@@ -489,7 +489,7 @@ class Client:
                 test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
             run = TestRun(
                 id=test_run_id,
-                name=self.settings.comment_title,
+                name=self._place.run_name,
                 build_id=context.build_id,
                 commit_sha=context.status_sha,
                 branch=context.branch,
@@ -505,126 +505,6 @@ class Client:
         await self._worker.run(lambda: self._mark().finish(live.run.id))
         await self._memory.save()
         return outcome
-
-    # History and metrics
-
-    async def get_test_history(self, limit: int = 10, branch: str | None = None) -> list[dict[str, Any]]:
-        """The newest test runs, newest first.
-
-        Returns:
-            Rows with ``id created_at completed_at status build_id commit_sha branch total_tasks completed_tasks
-            failed_tasks duration metadata``; times are ISO 8601 in UTC, durations seconds.
-        """
-        await self._memory.save()
-        return await self._memory.read(lambda history: history.runs(limit=limit, branch=branch))
-
-    async def record_performance_metric(
-        self,
-        test_run_id: str,
-        task_id: str | None = None,
-        metric_name: str = "",
-        metric_value: float = 0.0,
-        unit: str = "",
-    ) -> Receipt:
-        """Remember a number.
-
-        Args:
-            test_run_id: The run it belongs to.
-            task_id: What was measured within the run.
-            metric_name: Not empty.
-            metric_value: Finite.
-            unit: For people, ``seconds`` for instance.
-
-        Raises:
-            ConfigError: The name is empty or the value is not a finite number.
-        """
-        if not metric_name:
-            raise ConfigError("metric_name is empty")
-        metric = Metric(metric_name, finite_of(metric_value), unit, test_run_id, task_id, self._clock())
-        adapter = self._adapter
-        receipt = Receipt(True, "history", None, "", "metric")
-        if not self.settings.enable_history_tracking:
-            receipt = skipped("metric", "enable_history_tracking = false")
-        else:
-            await self._memory.keep_metric(metric)
-        if isinstance(adapter, SupportsMetrics):
-            shown = await self._courier().send("metric", [Rung("metric", lambda: adapter.record_metric(metric))])
-            receipt = receipt or shown
-        return receipt
-
-    async def get_performance_metrics(
-        self,
-        test_run_id: str | None = None,
-        metric_name: str | None = None,
-        *,
-        task_id: str | None = None,
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """The newest ``limit`` numbers, oldest first.
-
-        Returns:
-            Rows with ``id run_id task_id metric_name metric_value unit recorded_at``; times are ISO 8601 in UTC.
-        """
-        await self._memory.save()
-        return await self._memory.read(
-            lambda history: history.metrics(run_id=test_run_id, metric_name=metric_name, task_id=task_id, limit=limit)
-        )
-
-    async def analyze_performance_trends(
-        self, metric_name: str, grouping: str = "branch", timeframe: str = "1w", limit: int = 10
-    ) -> dict[str, Any]:
-        """Statistics of a metric over time and where it changed.
-
-        Args:
-            metric_name: As recorded.
-            grouping: ``branch``, ``commit``, ``task_type``, ``test`` or ``platform``.
-            timeframe: ``1d``, ``1w``, ``1m``, ``all`` or any ``<n>[hdwm]``.
-            limit: Most groups to answer, most recent first.
-
-        Returns:
-            ``metric_name unit grouping timeframe overall groups change_points``, and a ``message`` where there is no
-            data.
-
-        Raises:
-            ConfigError: The grouping or the timeframe is none.
-        """
-        from ci_bridge.analysis import analyze_trend
-
-        await self._memory.save()
-        now = self._clock()
-        points = await self._memory.read(lambda history: history.metric_points(metric_name))
-        try:
-            return analyze_trend(
-                points, metric_name=metric_name, grouping=grouping, timeframe=timeframe, limit=limit, now=now
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-
-    async def get_tests(self, pattern: str | None = None, *, limit: int = 20) -> list[dict[str, Any]]:
-        """Tests with their record in the history, the most troublesome first.
-
-        Args:
-            pattern: Part of the name; None for all.
-            limit: Most rows.
-        """
-        await self._memory.save()
-        return await self._memory.read(lambda history: history.tests(pattern or "", limit=limit))
-
-    async def check_history(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Whether a history file is sound: ``path``, ``sound``, and its counts or what is wrong with it."""
-        return await self._memory.check(self._workspace / path if path else None)
-
-    async def prune_history(self, days: int | None = None, *, force: bool = False) -> int:
-        """Drop runs older than ``days`` (by default ``history_retention_days``).
-
-        Returns:
-            The number of runs dropped.
-
-        Raises:
-            HistoryError: It would drop more than half of them, and ``force`` is not set.
-        """
-        await self._memory.save()
-        return await self._memory.prune(days or self.settings.history_retention_days, force=force)
 
     async def flush(self) -> Receipt:
         """Save every run and number that is not in the history yet."""

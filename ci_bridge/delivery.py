@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ci_bridge.errors import (
     AuthenticationError,
@@ -15,6 +16,7 @@ from ci_bridge.errors import (
     ConfigError,
     NotFoundError,
     PermissionDeniedError,
+    TransientError,
 )
 from ci_bridge.models import Comment, Receipt
 from ci_bridge.protocols import SupportsComments
@@ -23,6 +25,11 @@ from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
+
+_T = TypeVar("_T")
+
+_LOOKS = 6
+"""Looks at a pull request's comments before an upsert is content with what it did."""
 
 SUPERSEDED = "_Superseded by a newer comment below._"
 
@@ -97,11 +104,21 @@ class Courier:
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], str | None]) -> str | None:
-        async def once() -> str | None:
+    async def _call(self, send: Callable[[], _T]) -> _T:
+        async def once() -> _T:
             return await self.worker.run(send, timeout=min(CALL_SECONDS, max(0.05, self.deadline.remaining)))
 
         return await retrying(once, self.policy, self.deadline)
+
+    async def ask(self, question: Callable[[], _T]) -> _T:
+        """Ask a platform something, with the same retries and out of the same budget.
+
+        Raises:
+            CIBridgeError: It does not answer.
+        """
+        if self.deadline.remaining <= 0:
+            raise TransientError(f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)")
+        return await self._call(question)
 
     def _warn(self, channel: str, error: CIBridgeError) -> None:
         if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
@@ -119,10 +136,11 @@ def skipped(channel: str, reason: str) -> Receipt:
 def upsert_comment(
     host: SupportsComments, pr_number: str, body: str, key: str, *, create: bool = True, recreate: bool = False
 ) -> Comment | None:
-    """Bring the pull request to hold exactly one comment of ours with this key; safe to repeat.
+    """Bring the pull request to hold exactly one comment of ours with this key; safe to repeat, and to do at once.
 
-    A comment is ours if its author is us *and* its first line is our marker; among several the oldest wins. It is
-    looked for anew on every call, so a retry after a lost answer finds what the lost call stored.
+    A comment is ours if its author is us *and* its first line is our marker; among several the oldest wins and the
+    others go. It is looked for anew on every call, so a retry after a lost answer finds what the lost call stored; and
+    once more after creating, since another job may have created one in the same moment.
 
     Args:
         host: The code host's adapter.
@@ -135,24 +153,45 @@ def upsert_comment(
     Returns:
         The comment, or None if there was none and none was to be created.
     """
-    own = find_comment(host, pr_number, key)
-    if own is not None and own.body == body:
-        return own
-    if own is not None and not recreate:
-        return host.update_comment(pr_number, own.id, body)
-    if own is not None:
-        host.update_comment(pr_number, own.id, SUPERSEDED)
-    return host.create_comment(pr_number, body) if create else None
+    created: Comment | None = None
+    for _ in range(_LOOKS):
+        own = own_comments(host, pr_number, key)
+        if not own:
+            if created is not None or not create:
+                return created  # a list that lags behind does not show it yet
+            created = host.create_comment(pr_number, body)
+            continue
+        oldest, *younger = own
+        for comment in younger:
+            _remove(host, pr_number, comment)
+        if oldest.body == body:
+            return oldest
+        try:
+            if not recreate:
+                return host.update_comment(pr_number, oldest.id, body)
+            host.update_comment(pr_number, oldest.id, SUPERSEDED)
+            created, create, recreate = None, True, False
+        except NotFoundError:
+            continue  # the other job, or a person, took it away in between
+    return created
 
 
-def find_comment(host: SupportsComments, pr_number: str, key: str) -> Comment | None:
-    """Our oldest comment with this key, None if there is none."""
+def _remove(host: SupportsComments, pr_number: str, comment: Comment) -> None:
+    try:
+        host.delete_comment(pr_number, comment.id)
+    except PermissionDeniedError:
+        host.update_comment(pr_number, comment.id, SUPERSEDED)
+
+
+def own_comments(host: SupportsComments, pr_number: str, key: str) -> list[Comment]:
+    """Our comments with this key, oldest first."""
     author = host.whoami()
     first_line = marker(key)
-    for comment in host.list_comments(pr_number):
-        if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line:
-            return comment
-    return None
+    return [
+        comment
+        for comment in host.list_comments(pr_number)
+        if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line
+    ]
 
 
 def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequence[str] = ()) -> Rung:

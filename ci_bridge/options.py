@@ -290,7 +290,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "code_host": NotYet("deliveries stay on this machine"),
     "code_host_token": NotYet("deliveries stay on this machine"),
     "code_host_url": NotYet("deliveries stay on this machine"),
-    "shard_total": NotYet("parallel jobs are not merged yet"),
     "artifact_url": NotYet("artifacts stay in artifact_dir"),
     "history_url": NotYet("only a folder can hold the history so far", values="://"),
     "enable_notifications": NotYet("nothing is sent yet"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -228,6 +229,32 @@ def capabilities_of(adapter: object) -> frozenset[str]:
 Environment = Mapping[str, str]
 
 
+class Health(StrEnum):
+    """What a look at the environment found of one thing."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that works here, or does not.
+
+    Attributes:
+        title: What was looked at, in a word or two.
+        state: ``warning`` where something degrades, ``problem`` where something fails.
+        detail: What was found, in one line.
+        line_to_add: The line of the pipeline or of the configuration that closes the gap, empty if there is none.
+    """
+
+    title: str
+    state: Health
+    detail: str
+    line_to_add: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """A CI system as pure functions and tables.
@@ -244,7 +271,10 @@ class Platform:
             environment names; never raises.
         owns_url: True if this repository URL lives on this platform's code host.
         connect: Opens the adapter; None where it does not exist yet.
+        queue_events: Values of ``BuildContext.event`` of a merge queue's builds.
         fill: Fills absent fields of a context from the checkout at a directory; None where the environment tells all.
+        probe: Finds out what will work with this adapter, and changes nothing on the platform; None where there is
+            nothing to ask.
     """
 
     name: str
@@ -257,3 +287,5 @@ class Platform:
     owns_url: Callable[[str], bool]
     connect: Callable[[Environment, Credentials], Adapter] | None = None
     fill: Callable[[BuildContext, Path], BuildContext] | None = None
+    queue_events: tuple[str, ...] = ()
+    probe: Callable[[Adapter, BuildContext], Sequence[Finding]] | None = None

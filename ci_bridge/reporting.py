@@ -6,6 +6,7 @@ a dead channel costs nothing that came before it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform as machine
@@ -14,15 +15,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.atomic import open_text_atomically
+from ci_bridge.commenting import comment
 from ci_bridge.config import Settings
-from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
+from ci_bridge.delivery import Rung, log_rung, skipped
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
 from ci_bridge.history import History
@@ -45,7 +46,6 @@ from ci_bridge.models import (
 )
 from ci_bridge.protocols import (
     SupportsAnnotations,
-    SupportsComments,
     SupportsOutputs,
     SupportsStatus,
     SupportsSummary,
@@ -55,7 +55,6 @@ from ci_bridge.protocols import (
 from ci_bridge.report import (
     build_annotations,
     headline,
-    render_comment,
     render_markdown,
     render_summary,
     status_description,
@@ -64,6 +63,7 @@ from ci_bridge.report import (
     write_json,
     write_junit,
 )
+from ci_bridge.report.wording import verdict_counts
 from ci_bridge.travels import hand_on, recall
 from ci_bridge.workplace import Workplace
 
@@ -299,6 +299,8 @@ def base_branch(context: BuildContext, run: TestRun) -> str | None:
     """
     if context.pr_number or run.pr_number:
         return context.pr_base_branch or context.default_branch or ""
+    if context.tag and not run.branch:
+        return context.default_branch or ""  # what a release is made of
     return run.branch or context.branch
 
 
@@ -321,13 +323,6 @@ def _metrics(place: Workplace, run_id: str) -> list[Metric]:
             return history.run_metrics(run_id)
     except HistoryError:
         return []  # said already, where the run is judged
-    return [
-        Metric(
-            row["metric_name"], row["metric_value"], row["unit"], run_id, row["task_id"],
-            datetime.fromisoformat(row["recorded_at"]),
-        )
-        for row in rows
-    ]  # fmt: skip
 
 
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
@@ -355,28 +350,50 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
 
 
 async def _deliver(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
-    receipts = [
-        await _outputs(place, report, files),
-        await _summary(place, report),
-        await _annotations(place, report),
-        await _run_or_status(place, report),
-        await _comment(place, report),
-    ]
-    return [*receipts, *await _artifacts(place, report, files)]
+    values = outputs_of(report, files, place.workspace)
+    outputs = await _outputs(place, values)
+    summary = await _summary(place, report)
+    run = await _run_or_status(place, report)  # before the annotations, which some platforms hang on it
+    annotations = await _annotations(place, report)
+    commented = await comment(place, report)
+    if commented.via == "comment" and commented.url and outputs:
+        # Once more, now that the address is known: what was written before holds should all else have failed.
+        outputs = await _outputs(place, {**values, "comment-url": commented.url})
+    return [outputs, summary, run, annotations, commented, *await _artifacts(place, report, files)]
 
 
-async def _outputs(place: Workplace, report: Report, files: Mapping[str, Path]) -> Receipt:
+async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
     adapter = place.adapter
     if not isinstance(adapter, SupportsOutputs):
         return Receipt(False, "", None, "this platform takes no outputs", "outputs", "unsupported")
-    values = outputs_of(report, files)
     return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
 
 
-def outputs_of(report: Report, files: Mapping[str, Path]) -> dict[str, str]:
-    """What later steps can read: numbers, enums and our own paths, nothing out of a result file."""
-    totals, counts = report.results.totals, report.judgement.counts
+def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
+    """What later steps can read: numbers, enums and our own paths, nothing out of a result file.
+
+    Args:
+        report: What to tell.
+        files: Format -> path of the report written here.
+        workspace: Paths below it are told relative to it: a container's steps see it elsewhere than the next step.
+    """
+    totals, counts = report.results.totals, verdict_counts(report)
+    page = files.get("html") or files.get("json")
+    if page and workspace and page.is_relative_to(workspace):
+        page = page.relative_to(workspace)
+    numbers: dict[str, object] = {
+        "conclusion": str(report.state),
+        "total": totals.total,
+        "passed": totals.passed,
+        "failed": totals.failed,
+        "error": totals.error,
+        "skipped": totals.skipped,
+        "flaky": totals.flaky,
+        "duration": round(totals.duration, 3),
+        "verdicts": {str(verdict): count for verdict, count in counts.items()},
+    }
     return {
+        "json": json.dumps(numbers, separators=(",", ":"), allow_nan=False),
         "conclusion": str(report.state),
         "total": str(totals.total),
         "passed": str(totals.passed),
@@ -389,7 +406,8 @@ def outputs_of(report: Report, files: Mapping[str, Path]) -> dict[str, str]:
         "flaky": str(counts[Verdict.FLAKY]),
         "fixed": str(counts[Verdict.FIXED]),
         "run-id": report.run.id,
-        "report-path": str(files.get("html") or files.get("json") or ""),
+        "report-path": str(page or ""),
+        "comment-url": "",
     }
 
 
@@ -443,7 +461,12 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
     rungs = []
     if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
         run = replace(report.run, text=description)
-        rungs.append(Rung("run", lambda: adapter.create_test_run(run).url))
+
+        def show() -> str | None:
+            known = run.remote_id  # shown as running before, by the same process
+            return (adapter.update_test_run(known, run) if known else adapter.create_test_run(run)).url
+
+        rungs.append(Rung("run", show))
     sha = report.run.commit_sha or context.status_sha
     if not isinstance(host, SupportsStatus):
         rungs.append(Rung("status", None, "this code host takes no commit statuses"))
@@ -451,77 +474,11 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
         rungs.append(Rung("status", None, "the commit is not known"))
     else:
         status = CommitStatus(
-            sha, _STATUS_OF_RUN[report.state], settings.comment_title, description, context.job_url or context.build_url
+            sha, _STATUS_OF_RUN[report.state], report.run.name, description, context.job_url or context.build_url
         )
         rungs.append(Rung("status", lambda: host.set_status(status)))
     rungs.append(log_rung(lambda: description, place.log, place.courier.patterns))
     return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
-
-
-async def _comment(place: Workplace, report: Report) -> Receipt:
-    settings, host = place.settings, place.host
-    pr_number = report.run.pr_number or place.context.pr_number
-    if not settings.enable_pr_comments:
-        return skipped("comment", "enable_pr_comments = false")
-    if not pr_number:
-        return skipped("comment", "not a pull request")
-    green = report.state is RunState.SUCCESS
-    key = report_key(settings, report.run.id)
-    rungs = []
-    if isinstance(host, SupportsComments):
-        body = render_comment(
-            report, template=settings.pr_comment_template, limit=host.max_comment_size, marker_key=key
-        )
-        recreate = settings.comment_on_worse == "recreate" and await _is_worse(place, report, pr_number)
-
-        def send() -> str | None:
-            comment = upsert_comment(
-                host,
-                pr_number,
-                body,
-                key,
-                create=not (green and settings.pr_comment_on_failure_only),
-                recreate=recreate,
-            )
-            return comment.url if comment else None
-
-        rungs.append(Rung("comment", send))
-    else:
-        rungs.append(Rung("comment", None, "this code host takes no comments"))
-    adapter = place.adapter
-    if isinstance(adapter, SupportsSummary):
-        text = render_summary(report, limit_bytes=adapter.max_summary_size)
-        rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
-    rungs.append(log_rung(lambda: headline(report), place.log, place.courier.patterns))
-    receipt = await place.courier.send("comment", rungs)
-    if receipt.via == "comment" and receipt.url is None and green and settings.pr_comment_on_failure_only:
-        return skipped("comment", "pr_comment_on_failure_only, and all is well")
-    return receipt
-
-
-def report_key(settings: Settings, run_id: str) -> str:
-    """The key of the report's comment: one per pull request and title, or one per run where each gets its own."""
-    key = f"report:{settings.comment_title}"
-    return key if settings.pr_update_existing_comments else f"{key}:{run_id}"
-
-
-async def _is_worse(place: Workplace, report: Report, pr_number: str) -> bool:
-    """True if the newest earlier run of this pull request was green and this one is not.
-
-    The earlier state comes from the history, never from the comment, which others can edit.
-    """
-    if report.state is RunState.SUCCESS or not place.settings.enable_history_tracking:
-        return False
-
-    def earlier() -> bool:
-        with History.read(place.history_path) as history:
-            rows = history.runs(limit=1, pr_number=pr_number)
-        return bool(rows) and rows[0]["status"] == str(RunState.SUCCESS)
-
-    try:
-        return await place.courier.worker.run(earlier)
-    except HistoryError:
-        return False
 
 
 async def _artifacts(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:

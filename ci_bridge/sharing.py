@@ -81,6 +81,7 @@ class Circle:
     own: Leg | None = None
     warnings: list[str] = field(default_factory=list)
     _read: dict[str, Leg | None] = field(default_factory=dict)
+    _tried: bool = False
 
     @property
     def prefix(self) -> str:
@@ -94,15 +95,15 @@ class Circle:
             CIBridgeError: The store does not take it.
         """
         name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{leg.uid}"
-        stored = self._stored_before(name) or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
+        stored = self._stored_before(name) if self._tried else None
+        self._tried = True
+        stored = stored or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
         self.own = replace(leg, object_id=stored.id, put_at=stored.created_at)
         self._read[stored.id] = self.own
         return self.own
 
     def _stored_before(self, name: str) -> StoredObject | None:
         """What a call stored whose answer was lost: names hold the run's id, so only a retry can meet its own."""
-        if self.own is None:
-            return None
         return next((stored for stored in self.store.list_siblings(name) if stored.name == name), None)
 
     def listed(self) -> list[StoredObject]:

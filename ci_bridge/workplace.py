@@ -33,7 +33,19 @@ class Workplace:
     log: Callable[[str], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     stopped: Callable[[], bool] = lambda: False
+    queue_events: tuple[str, ...] = ()
     travels: Travels | None = None
+
+    @property
+    def run_name(self) -> str:
+        """What runs and statuses of this job are called: parallel jobs must not overwrite each other's."""
+        title, shard = self.settings.comment_title, self.settings.shard
+        return f"{title} ({shard})" if shard else title
+
+    @property
+    def is_queue(self) -> bool:
+        """True in a merge queue: the build is of a commit that several pull requests make up together."""
+        return self.context.pr_number is not None and self.context.event in self.queue_events
 
     @property
     def history_path(self) -> Path:

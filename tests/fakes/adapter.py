@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,9 @@ from ci_bridge.models import (
     Comment,
     CommitStatus,
     Metric,
+    PullRequest,
     RemoteRun,
+    StoredObject,
     TestRun,
 )
 from ci_bridge.protocols import (
@@ -28,7 +31,9 @@ from ci_bridge.protocols import (
     SupportsDownload,
     SupportsMetrics,
     SupportsOutputs,
+    SupportsPullRequests,
     SupportsStatus,
+    SupportsStore,
     SupportsSummary,
     SupportsTestRuns,
     SupportsUpload,
@@ -188,3 +193,132 @@ class FakeAdapter(
         """The bytes of the newest artifact of this name, unpacked."""
         artifact, data = next((a, d) for a, d in reversed(self.artifacts) if a.name == name)
         return gzip.decompress(data) if artifact.compressed else data
+
+
+@dataclass(frozen=True)
+class Put:
+    """An object in a store: what it is, its bytes, and whether other builds may trust it."""
+
+    stored: StoredObject
+    data: bytes
+    trusted: bool = False
+
+
+@dataclass
+class FakeHost:
+    """What the jobs of many builds share: comments, stored objects, a clock that ticks with every change."""
+
+    comments: dict[str, list[Comment]] = field(default_factory=lambda: defaultdict(list))
+    puts: list[Put] = field(default_factory=list)
+    pulls: list[PullRequest] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    ticks: int = 0
+    written: int = 0
+
+    def tick(self) -> int:
+        with self.lock:
+            self.ticks += 1
+            return self.ticks
+
+
+@dataclass
+class JobAdapter(FakeAdapter, SupportsStore, SupportsPullRequests):
+    """The adapter of one job on a shared host; safe to use from many threads at once.
+
+    ``before`` is called with the name of each call before it happens: to wait there, or to let another job go first.
+    """
+
+    host: FakeHost = field(default_factory=FakeHost)
+    trusted: bool = False
+    triggered_by: str | None = None
+    before: Callable[[str], None] = lambda name: None
+    store_expires: bool = True
+
+    def __post_init__(self) -> None:
+        self.comments = self.host.comments
+
+    def _call(self, name: str, commit: Callable[[], object]) -> None:
+        self.before(name)
+        with self.host.lock:
+            super()._call(name, commit)
+
+    def list_comments(self, pr_number: str) -> Iterable[Comment]:
+        super().list_comments(pr_number)
+        with self.host.lock:
+            return list(self.host.comments[pr_number])
+
+    def create_comment(self, pr_number: str, body: str) -> Comment:
+        number = self.host.tick()
+        comment = Comment(str(number), self.author, body, f"https://ci.example/comments/{number}")
+
+        def commit() -> None:
+            self.host.comments[pr_number].append(comment)
+            self.host.written += 1
+
+        self._call("create_comment", commit)
+        return comment
+
+    def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment:
+        updated: list[Comment] = []
+
+        def commit() -> None:
+            comments = self.host.comments[pr_number]
+            position = next((i for i, comment in enumerate(comments) if comment.id == comment_id), None)
+            if position is None:
+                raise NotFoundError(f"no comment {comment_id}")
+            updated.append(replace(comments[position], body=body))
+            comments[position] = updated[0]
+            self.host.written += 1
+
+        self._call("update_comment", commit)
+        return updated[0]
+
+    def delete_comment(self, pr_number: str, comment_id: str) -> None:
+        def commit() -> None:
+            comments = self.host.comments[pr_number]
+            comments[:] = [comment for comment in comments if comment.id != comment_id]
+
+        self._call("delete_comment", commit)
+
+    def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
+        number = self.host.tick()
+        # Two objects a second, so that age alone does not order them.
+        created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 2)
+        stored = StoredObject(str(number), name, created, len(data), self.context.build_id)
+        self._call("put_object", lambda: self.host.puts.append(Put(stored, data, self.trusted)))
+        return stored
+
+    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+        self._call("list_objects", lambda: None)
+        with self.host.lock:
+            found = [put.stored for put in self.host.puts if put.trusted and put.stored.name.startswith(prefix)]
+        return found[::-1][:limit]
+
+    def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
+        self._call("list_siblings", lambda: None)
+        return self._of_build(self.context.build_id, prefix)
+
+    def _of_build(self, build_id: str | None, prefix: str) -> list[StoredObject]:
+        with self.host.lock:
+            stored = [put.stored for put in self.host.puts]
+        return [one for one in stored if one.build_id == build_id and one.name.startswith(prefix)]
+
+    def get_object(self, stored: StoredObject, limit: int) -> bytes:
+        self._call("get_object", lambda: None)
+        data = next((put.data for put in list(self.host.puts) if put.stored.id == stored.id), None)
+        if data is None or len(data) > limit:
+            raise NotFoundError(f"no object {stored.id} of at most {limit} bytes")
+        return data
+
+    def delete_object(self, stored: StoredObject) -> None:
+        self._call("delete_object", lambda: None)
+        with self.host.lock:
+            self.host.puts[:] = [put for put in self.host.puts if put.stored.id != stored.id]
+
+    def pull_requests_of(self, sha: str) -> Sequence[PullRequest]:
+        self._call("pull_requests_of", lambda: None)
+        return [pull for pull in self.host.pulls if pull.head_sha == sha]
+
+    def list_triggering(self, prefix: str) -> Sequence[StoredObject]:
+        self._call("list_triggering", lambda: None)
+        return self._of_build(self.triggered_by, prefix)[::-1]

@@ -1,0 +1,168 @@
+"""The report's one comment on the pull request: a single job's, or the sum of a build's parallel jobs.
+
+Parallel jobs race. Each puts its part before it lists the others', and lists them again after it wrote the comment,
+until nothing new has come: whoever writes last has seen everything that was put before, so the comment ends complete,
+whatever the order. docs/events.md ("Parallel jobs") has the argument in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ci_bridge.config import Settings
+from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
+from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
+from ci_bridge.history import History
+from ci_bridge.legs import leg_of
+from ci_bridge.merging import Leg, merged_report, notifies
+from ci_bridge.models import Receipt, Report, RunState
+from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
+from ci_bridge.report import headline, render_comment, render_summary
+from ci_bridge.sharing import Circle
+from ci_bridge.travels import store_of
+from ci_bridge.workplace import Workplace
+
+_ROUNDS = 300
+"""Times that one job writes the comment at most; each further one needs a part that was put in the meantime."""
+
+
+def unwanted(place: Workplace, report: Report) -> Receipt | None:
+    """The receipt that says why there is to be no comment, None if there is to be one."""
+    if not place.settings.enable_pr_comments:
+        return skipped("comment", "enable_pr_comments = false")
+    if place.is_queue:
+        return skipped("comment", "a merge queue's build is of many pull requests; its verdict is on its own commit")
+    if not (report.run.pr_number or place.context.pr_number):
+        return skipped("comment", "not a pull request")
+    return None
+
+
+async def comment(place: Workplace, report: Report) -> Receipt:
+    """Bring the pull request's comment up to date."""
+    if (refusal := unwanted(place, report)) is not None:
+        return refusal
+    settings = place.settings
+    parallel = bool(report.shard) and settings.shard_total != 1
+    store = store_of(place) if parallel else None
+    if store is not None and isinstance(place.host, SupportsComments):
+        return await _share(place, report, store)
+    key = report_key(settings, report.run.id)
+    if parallel:
+        return await _alone(place, report, "this platform has no store through which parallel jobs find each other")
+    return await write_comment(place, report, key, notify=True)
+
+
+async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
+    """A comment of this job's own, so that parallel jobs do not overwrite each other."""
+    key = f"{report_key(place.settings, report.run.id)}:{report.shard}"
+    receipt = await write_comment(place, report, key, notify=True)
+    if not receipt:
+        return receipt
+    return replace(
+        receipt, state="degraded", reason="; ".join(filter(None, (f"one comment per shard: {reason}", receipt.reason)))
+    )
+
+
+async def _share(place: Workplace, report: Report, store: SupportsStore) -> Receipt:
+    settings, courier = place.settings, place.courier
+    circle = Circle(store, settings.comment_title)
+    own = leg_of(report, shard_total=settings.shard_total)
+    key = report_key(settings, f"{report.context.build_id}:{report.context.attempt or 1}")
+    receipt: Receipt | None = None
+    seen: frozenset[str] | None = None
+    try:
+        own = await courier.ask(lambda: circle.put(own, settings.artifact_retention_days))
+        for _ in range(_ROUNDS):
+            listed = await courier.ask(circle.listed)
+            found = frozenset(stored.id for stored in listed)
+            if found == seen:
+                break
+            seen = found
+            if receipt is None and not circle.is_due(listed, settings.shard_total):
+                return skipped(
+                    "comment", f"{len(listed)} of {settings.shard_total} shards so far; a later one updates it"
+                )
+            legs = await courier.ask(lambda listed=listed: circle.read(listed))  # type: ignore[misc]
+            receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
+            if receipt.via != "comment":
+                break
+    except ConfigError:
+        raise
+    except CIBridgeError as error:
+        if receipt is None:
+            return await _alone(place, report, str(error))
+        courier.warnings.append(f"the comment may lack the newest shards: {error}")
+    finally:
+        courier.warnings.extend(circle.warnings)
+    assert receipt is not None
+    return receipt
+
+
+async def _write_merged(place: Workplace, report: Report, legs: Sequence[Leg], key: str, *, notify: bool) -> Receipt:
+    shared = merged_report(legs, context=report.context, run=report.run, title=report.title)
+    return await write_comment(place, shared, key, notify=notify)
+
+
+async def write_comment(place: Workplace, report: Report, key: str, *, notify: bool) -> Receipt:
+    """Write or update one comment; where that is impossible, the summary or the log bears it.
+
+    Args:
+        place: What to work with.
+        report: What to tell.
+        key: See :func:`report_key`.
+        notify: False never recreates the comment, so that only one of several jobs notifies people.
+    """
+    settings, host = place.settings, place.host
+    pr_number = str(report.run.pr_number or place.context.pr_number)
+    quiet = settings.pr_comment_on_failure_only and report.state in (RunState.SUCCESS, RunState.PENDING)
+    rungs = []
+    if isinstance(host, SupportsComments):
+        body = render_comment(
+            report, template=settings.pr_comment_template, limit=host.max_comment_size, marker_key=key
+        )
+        recreate = notify and settings.comment_on_worse == "recreate" and await _is_worse(place, report, pr_number)
+
+        def send() -> str | None:
+            stored = upsert_comment(host, pr_number, body, key, create=not quiet, recreate=recreate)
+            return stored.url if stored else None
+
+        rungs.append(Rung("comment", send))
+    else:
+        rungs.append(Rung("comment", None, "this code host takes no comments"))
+    adapter = place.adapter
+    if isinstance(adapter, SupportsSummary):
+        text = render_summary(report, limit_bytes=adapter.max_summary_size)
+        rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
+    rungs.append(log_rung(lambda: headline(report), place.log, place.courier.patterns))
+    receipt = await place.courier.send("comment", rungs)
+    if receipt.via == "comment" and receipt.url is None and quiet:
+        return replace(skipped("comment", "pr_comment_on_failure_only, and all is well"), via="comment")
+    return receipt
+
+
+def report_key(settings: Settings, run_id: str) -> str:
+    """The key of the report's comment: one per pull request and title, or one per run where each gets its own."""
+    key = f"report:{settings.comment_title}"
+    return key if settings.pr_update_existing_comments else f"{key}:{run_id}"
+
+
+async def _is_worse(place: Workplace, report: Report, pr_number: str) -> bool:
+    """True if the newest earlier build of this pull request was green in all its jobs and this one is not.
+
+    The earlier state comes from the history, never from the comment, which others can edit.
+    """
+    if report.state in (RunState.SUCCESS, RunState.PENDING) or not place.settings.enable_history_tracking:
+        return False
+    own = report.run.build_id if report.shards else None
+
+    def earlier() -> bool:
+        with History.read(place.history_path) as history:
+            rows = [row for row in history.runs(limit=300, pr_number=pr_number) if not own or row["build_id"] != own]
+        newest = [row for row in rows if row["build_id"] == rows[0]["build_id"]] if report.shards else rows[:1]
+        return bool(newest) and all(row["status"] == str(RunState.SUCCESS) for row in newest)
+
+    try:
+        return await place.courier.worker.run(earlier)
+    except HistoryError:
+        return False
