@@ -68,7 +68,6 @@ ROUTES = (
     _route("GET", f"{REPO}/actions/runs", "_list_runs", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}", "_run", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}/artifacts", "_list_artifacts", "actions:read"),
-    _route("GET", f"{REPO}/actions/runs/{{run}}/jobs", "_list_jobs", "actions:read"),
 )
 
 
@@ -86,7 +85,7 @@ class FakeGitHub:
         api, results, blobs: The three origins.
         clock: Answers the present time; tests may set it.
         camel_case: True to make the results service write its fields in camelCase.
-        hidden: Ids of artifacts that the listings do not show yet: they are eventually consistent.
+        hidden: Ids of artifacts and runs that the listings do not show yet: they are eventually consistent.
         before_answer: Called with each API request before the fake carries it out, outside its lock: a place to let
             another job act in between.
     """
@@ -468,16 +467,10 @@ class FakeGitHub:
         found = [
             self.show.run(repository, run)
             for run in sorted(repository.runs.values(), key=lambda run: (run.started, run.id), reverse=True)
-            if branch in (None, run.head_branch) and event in (None, run.event)
+            if run.id not in self.hidden and branch in (None, run.head_branch) and event in (None, run.event)
         ]
         # GitHub shows a filtered list's first thousand only, and says how many it shows.
         return self._page(request, found[:1000] if branch or event else found, "workflow_runs")
-
-    def _list_jobs(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
-        found = self._run_of(repository, run)
-        latest = request.query.get("filter", "latest") == "latest"
-        jobs = [job for job in found.jobs if not latest or job.attempt == found.attempt]
-        return self._page(request, [self.show.job(repository, job) for job in jobs], "jobs")
 
     def _list_artifacts(
         self, token: Token, request: Request, repository: Repository, run: str | None = None

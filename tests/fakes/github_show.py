@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes.github_state import Artifact, CheckRun, Comment, Job, Pull, Repository, Run, Status, Token, stamp
+from tests.fakes.github_state import Artifact, CheckRun, Comment, Pull, Repository, Run, Status, Token, stamp
 
 
 class Show:
@@ -96,21 +96,11 @@ class Show:
             "id": run.id, "node_id": f"WR{run.id}", "name": run.name, "display_title": "A change",
             "head_branch": run.head_branch, "head_sha": run.head_sha, "path": run.path, "run_number": run.number,
             "run_attempt": run.attempt, "event": run.event, "status": run.status, "conclusion": run.conclusion,
-            "workflow_id": run.workflow_id, "url": url, "artifacts_url": f"{url}/artifacts", "jobs_url": f"{url}/jobs",
+            "workflow_id": run.workflow_id, "url": url, "artifacts_url": f"{url}/artifacts",
             "html_url": f"https://github.com/{repository.full_name}/actions/runs/{run.id}",
             "created_at": stamp(run.started), "updated_at": stamp(run.started),
             "repository": self._run_repository(repository),
             "head_repository": self._run_repository(run.head_repository), "pull_requests": [],
-        }  # fmt: skip
-
-    def job(self, repository: Repository, job: Job) -> dict[str, Any]:
-        return {
-            "id": job.id, "node_id": f"J{job.id}", "run_id": job.run.id, "run_attempt": job.attempt,
-            "head_sha": job.run.head_sha, "head_branch": job.run.head_branch, "workflow_name": job.run.name,
-            "name": job.name, "url": f"{self.url(repository)}/actions/jobs/{job.id}",
-            "html_url": f"https://github.com/{repository.full_name}/actions/runs/{job.run.id}/job/{job.id}",
-            "status": job.status, "conclusion": job.conclusion, "created_at": stamp(job.started),
-            "started_at": stamp(job.started), "completed_at": None,
         }  # fmt: skip
 
     def artifact(self, repository: Repository, artifact: Artifact) -> dict[str, Any]:

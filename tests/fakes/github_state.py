@@ -99,7 +99,7 @@ class Repository:
 
     def must_know(self, sha: str) -> None:
         """Refuse a commit that is not there."""
-        if not re.fullmatch(r"[0-9a-f]{40}", sha) or (self.known is not None and sha not in self.known):
+        if not re.fullmatch(r"(?!0{40})[0-9a-f]{40}", sha) or (self.known is not None and sha not in self.known):
             raise Refusal(422, f"No commit found for SHA: {sha}")
 
 
@@ -259,8 +259,6 @@ class Job:
     run: Run
     attempt: int
     started: datetime
-    status: str = "in_progress"
-    conclusion: str | None = None
     backend: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property

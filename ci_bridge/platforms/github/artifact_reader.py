@@ -173,7 +173,7 @@ class ArtifactReader:
             path = f"{self._path}/actions/runs"
             for page in self._lists.pages(path, "workflow_runs", most=_RUN_PAGES, branch=branch):
                 self._events |= {int(run["id"]): str(run["event"]) for run in page}
-                if not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
+                if not page or not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
                     break
         for run in sorted(missing.keys() - self._events.keys(), reverse=True)[:_SINGLE_RUNS]:
             try:

@@ -77,7 +77,11 @@ def open_adapter(
         title="GitHub",
         network=network,
         credentials={"Authorization": f"Bearer {token}"},
-        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+        headers={
+            "Accept": "application/vnd.github+json",
+            "User-Agent": "ci-bridge",
+            "X-GitHub-Api-Version": API_VERSION,
+        },
         token_name=name,
         permission=permission_for,
     )
