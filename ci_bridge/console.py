@@ -8,9 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ci_bridge.protocols import Finding
 
 
 def shown(value: Any) -> str:
@@ -57,6 +60,23 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     )
     for row in cells:
         print_line(_line([(c if len(c) <= w else c[: w - 1] + "…").ljust(w) for c, w in zip(row, widths, strict=True)]))
+
+
+_COLORS = {"ok": "green", "warning": "yellow", "problem": "red", "unknown": "cyan"}
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what a look at the environment found, a line each, and below it the line that closes the gap."""
+    from ci_bridge.report.escape import log_line
+
+    width = max((len(finding.title) for finding in findings), default=0)
+    for finding in findings:
+        state = finding.state.ljust(len("problem"))
+        if has_color(sys.stdout):
+            state = click.style(state, fg=_COLORS[finding.state])
+        print_line(f"{state}  {finding.title.ljust(width)}  {log_line(finding.detail)}")
+        if finding.line_to_add:
+            print_line(f"{' ' * (width + 11)}add: {log_line(finding.line_to_add)}")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -171,9 +171,10 @@ class SupportsStore(Protocol):
 
     @abstractmethod
     def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
-        """The newest objects whose name begins with ``prefix``, newest first, and only those that may be trusted:
-        put by trusted events (push, schedule, dispatch) of the same repository, on its default or the same protected
-        branch.
+        """The newest objects whose name begins with ``prefix``, newest first.
+
+        Only those that may be trusted: put by trusted events (push, schedule, dispatch) of the same repository, on its
+        default or the same protected branch.
         """
 
     @abstractmethod

@@ -27,6 +27,7 @@ for _command in (
     jobs.run,
     looking.detect,
     looking.config,
+    looking.doctor,
     deliveries.comment,
     deliveries.status,
     deliveries.summary,

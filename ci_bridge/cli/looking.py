@@ -1,13 +1,16 @@
-"""Commands that only look: ``detect`` and ``config``."""
+"""Commands that only look: ``detect``, ``config`` and ``doctor``."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ci_bridge.cli.frame import common, errors, prepared
-from ci_bridge.console import print_json, print_table, say, shown
+from ci_bridge.console import print_findings, print_json, print_table, say, shown
 
 if TYPE_CHECKING:
     from ci_bridge.config import LoadedSettings
@@ -68,6 +71,45 @@ def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
             print_table(("option", "value", "from"), rows)
         for warning in loaded.warnings:
             say(f"warning: {warning}")
+
+
+@click.command()
+@common
+def doctor(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+    """Say what will work here and what will not, and which line closes each gap.
+
+    Nothing is changed and nothing is delivered. Exit code 1 where something will fail, else 0.
+
+    \b
+    Example:
+      ci-bridge doctor
+    """
+    from ci_bridge.doctor import examine, exit_code_of
+
+    with errors(as_json=as_json):
+        loaded, platform, context = prepared(pairs, directory)
+        workspace = Path(directory or Path.cwd())
+        findings = examine(loaded, platform, context, env=os.environ, workspace=workspace)
+        code = exit_code_of(findings)
+        if as_json:
+            print_json(
+                {
+                    "platform": platform.name,
+                    "findings": [
+                        {
+                            "title": finding.title,
+                            "state": str(finding.state),
+                            "detail": finding.detail,
+                            "line_to_add": finding.line_to_add,
+                        }
+                        for finding in findings
+                    ],
+                    "exit_code": code,
+                }
+            )
+        else:
+            print_findings(findings)
+    sys.exit(code)
 
 
 def _json_value(loaded: LoadedSettings, name: str) -> Any:

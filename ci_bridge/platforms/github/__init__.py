@@ -6,6 +6,7 @@ Facts: GitHub's documentation "Variables reference", "Events that trigger workfl
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 from ci_bridge.models import BuildContext, Credentials
@@ -29,7 +30,7 @@ from ci_bridge.platforms._read import (
     via,
     without_slash,
 )
-from ci_bridge.protocols import Adapter, Environment, Platform
+from ci_bridge.protocols import Adapter, Environment, Finding, Platform
 
 _QUEUE = re.compile(r"(?:refs/heads/)?(gh-readonly-queue/(.+)/pr-([1-9][0-9]{0,18})-[0-9A-Za-z]+)")
 
@@ -189,6 +190,13 @@ def connect(env: Environment, credentials: Credentials) -> Adapter:
     return open_adapter(env, credentials, read_context(env))
 
 
+def probe(adapter: Adapter, context: BuildContext) -> Sequence[Finding]:
+    """What will work with this adapter's tokens."""
+    from ci_bridge.platforms.github import doctor
+
+    return doctor.probe(adapter, context)
+
+
 platform = Platform(
     name="github",
     title="GitHub Actions",
@@ -200,4 +208,5 @@ platform = Platform(
     read_context=read_context,
     owns_url=owns_url,
     queue_events=("merge_group",),
+    probe=probe,
 )
