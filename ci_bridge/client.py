@@ -113,7 +113,9 @@ def _build(
     settings = loaded.settings
     workspace = Path(directory or Path.cwd())
     folder = staging_folder(Path(settings.artifact_dir), workspace)
-    adapter = platforms.open_adapter(platform, env, Credentials(directory=folder))
+    token = settings.api_token.reveal() if settings.api_token else None
+    credentials = Credentials(token=token, api_url=settings.api_url, directory=folder)
+    adapter = platforms.open_adapter(platform, env, credentials)
     notice = ""
     if adapter.context.platform != platform.name or platform.connect is None:
         notice = f"{platform.title} has no adapter in this version: delivered to files"
@@ -177,7 +179,8 @@ class Client(Remembering):
             delay=float(settings.retry_delay_seconds),
         )
         self._notice = notice
-        self._masker = Masker.from_environment(env)
+        token = loaded.settings.api_token
+        self._masker = Masker.from_environment(env, [token.reveal()] if token else [])
         self._runs: dict[str, LiveRun] = {}
         self._current: str | None = None
         self._place = Workplace(

@@ -285,8 +285,6 @@ class NotYet:
 
 
 NOT_YET: Mapping[str, NotYet] = {
-    "api_url": NotYet("the local platform has no API"),
-    "api_token": NotYet("the local platform has no API"),
     "code_host": NotYet("deliveries stay on this machine"),
     "code_host_token": NotYet("deliveries stay on this machine"),
     "code_host_url": NotYet("deliveries stay on this machine"),

@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code, and the inputs of action.yml. Run it from anywhere."""
+"""Writes what follows from the code: pages, and both actions' inputs and outputs. Run it from anywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,34 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "configuration.md"
 CAPABILITIES = ROOT / "docs" / "capabilities.md"
 ACTION = ROOT / "action.yml"
+COMPOSITE = ROOT / "composite" / "action.yml"
+
+FROM_THE_JOB = {
+    "api_token": "github.token",
+    "shard": "toJSON(matrix)",
+    "shard_total": "strategy.job-total",
+}
+"""Option -> what the workflow alone knows. Inputs have no other defaults, so that configuration files can speak."""
+
+OUTPUTS = {
+    "conclusion": "success, failure, error or no_results",
+    "total": "Number of cases",
+    "passed": "Number of passed cases",
+    "failed": "Number of failed cases",
+    "error": "Number of cases that broke",
+    "skipped": "Number of skipped cases",
+    "new-failures": "Failures that this change brought",
+    "known-failures": "Failures that were there before",
+    "unjudged-failures": "Failures without a history to judge them by",
+    "flaky": "Cases that fail now and then",
+    "fixed": "Cases that failed before and pass now",
+    "shards": "Number of parallel jobs whose results are in these numbers",
+    "run-id": "The test run's id in the history",
+    "report-path": "The HTML report, else another one, below the workspace",
+    "comment-url": "Address of the comment",
+    "json": "The numbers in one JSON object, for fromJSON()",
+}
+"""Output -> what it holds; a test holds them against what the report hands out."""
 
 INTRODUCTION = """\
 # Configuration
@@ -119,20 +147,45 @@ def capabilities_page() -> str:
 
 
 def action_inputs() -> str:
-    """The ``inputs`` of action.yml."""
+    """The ``inputs`` of an action."""
     lines = ["inputs:"]
     for option in options():
         lines.append(f"  {option.hyphenated}:")
         lines.append(f"    description: {json.dumps(_description(option), ensure_ascii=False)}")
-        if option.name == "shard":
-            lines.append("    default: ${{ toJSON(matrix) }}")
+        if option.name in FROM_THE_JOB:
+            lines.append(f"    default: ${{{{ {FROM_THE_JOB[option.name]} }}}}")
     return "\n".join(lines) + "\n"
 
 
-def action_with(inputs: str, action: str) -> str:
-    """The text of action.yml with other inputs."""
+def action_outputs(step: str | None = None) -> str:
+    """The ``outputs`` of an action; a composite one names the step that they come from."""
+    lines = ["outputs:"]
+    for name, text in OUTPUTS.items():
+        lines += [f"  {name}:", f"    description: {json.dumps(text + '.')}"]
+        lines += [f"    value: ${{{{ steps.{step}.outputs.{name} }}}}"] if step else []
+    return "\n".join(lines) + "\n"
+
+
+def action_with(declared: str, action: str) -> str:
+    """The text of action.yml with other inputs and outputs."""
     before, rest = action.split("\ninputs:\n", 1)
-    return f"{before}\n{inputs}\nruns:\n" + rest.split("\nruns:\n", 1)[1]
+    return f"{before}\n{declared}\nruns:\n" + rest.split("\nruns:\n", 1)[1]
+
+
+def container_action() -> str:
+    """The text of action.yml."""
+    return action_with(action_inputs() + "\n" + action_outputs(), ACTION.read_text(encoding="utf-8"))
+
+
+def composite_action() -> str:
+    """The text of composite/action.yml. Inputs reach the step as variables: in a script they would be code."""
+    declared = action_inputs() + "\n" + action_outputs("report")
+    handed = "".join(
+        f"        INPUT_{option.name.upper()}: ${{{{ inputs.{option.hyphenated} }}}}\n" for option in options()
+    )
+    before, after = action_with(declared, COMPOSITE.read_text(encoding="utf-8")).split("      env:\n", 1)
+    rest = after.split("\n    - ", 1)[1]
+    return f"{before}      env:\n{handed}\n    - {rest}"
 
 
 def _row(option: Option) -> str:
@@ -204,7 +257,8 @@ def write() -> None:
     """Write all of them."""
     CAPABILITIES.write_text(capabilities_page(), encoding="utf-8")
     PAGE.write_text(configuration_page(), encoding="utf-8")
-    ACTION.write_text(action_with(action_inputs(), ACTION.read_text(encoding="utf-8")), encoding="utf-8")
+    ACTION.write_text(container_action(), encoding="utf-8")
+    COMPOSITE.write_text(composite_action(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import tomllib
@@ -16,7 +17,9 @@ from ci_bridge._version import __version__
 from ci_bridge.config import INPUTS_VARIABLE, load_settings, options
 from ci_bridge.errors import ConfigError
 from ci_bridge.options import PREFIX
+from ci_bridge.reporting import outputs_of
 from docs import generate
+from tests.report.builders import rich_report
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,9 +47,14 @@ def test_every_option_is_an_input_and_every_input_an_option():
     assert list(action()["inputs"]) == [option.hyphenated for option in options()]
 
 
-def test_the_generated_inputs_and_page_are_current():
-    text = generate.ACTION.read_text(encoding="utf-8")
-    assert text == generate.action_with(generate.action_inputs(), text)
+def test_every_output_of_the_report_is_declared_and_every_declared_one_is_set():
+    assert set(action()["outputs"]) == set(outputs_of(rich_report(), {}))
+    assert all(entry["description"] for entry in action()["outputs"].values())
+
+
+def test_the_generated_actions_and_page_are_current():
+    assert generate.ACTION.read_text(encoding="utf-8") == generate.container_action()
+    assert generate.COMPOSITE.read_text(encoding="utf-8") == generate.composite_action()
     assert generate.PAGE.read_text(encoding="utf-8") == generate.configuration_page()
 
 
@@ -57,7 +65,11 @@ def test_the_page_has_a_row_for_every_option_and_no_other():
 
 def test_inputs_have_no_defaults_of_their_own_so_that_files_can_speak():
     defaults = {name: entry["default"] for name, entry in action()["inputs"].items() if "default" in entry}
-    assert defaults == {"shard": "${{ toJSON(matrix) }}"}
+    assert defaults == {  # what the workflow alone knows
+        "api-token": "${{ github.token }}",
+        "shard": "${{ toJSON(matrix) }}",
+        "shard-total": "${{ strategy.job-total }}",
+    }
     assert not any(entry.get("required") for entry in action()["inputs"].values())
 
 
@@ -104,6 +116,72 @@ def test_the_entry_point_stays_small():
     assert len((ROOT / "entrypoint" / "main.py").read_text(encoding="utf-8").splitlines()) <= 40
 
 
+# ---- the composite action
+
+
+def composite() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "composite" / "action.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_the_composite_action_has_the_same_inputs_and_outputs():
+    assert composite()["inputs"] == action()["inputs"]
+    described = {name: {"description": entry["description"]} for name, entry in composite()["outputs"].items()}
+    assert described == action()["outputs"]
+    for name, entry in composite()["outputs"].items():
+        assert entry["value"] == f"${{{{ steps.report.outputs.{name} }}}}"
+
+
+def test_every_input_of_the_composite_action_reaches_the_entry_point_as_a_variable():
+    (step,) = [step for step in composite()["runs"]["steps"] if step.get("id") == "report"]
+    assert list(step["env"].values()) == [f"${{{{ inputs.{name} }}}}" for name in action()["inputs"]]
+    env = adopted(dict.fromkeys(step["env"], "x"))
+    assert set(env[INPUTS_VARIABLE].split(",")) == {option.name for option in options()}
+
+
+def test_no_input_is_pasted_into_a_script():
+    for step in composite()["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+
+
+def test_the_composite_action_uses_nothing_that_can_change_under_it():
+    for step in composite()["runs"]["steps"]:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step.get("uses", "actions/x@" + "0" * 40))
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    return runpy.run_path(str(ROOT / "composite" / "start.py"))
+
+
+def configuration(**values: object) -> str:
+    known = {"enable_artifacts": True, "artifact_dir": "out", "artifact_retention_days": 7} | values
+    return json.dumps({name: {"value": value, "origin": "default"} for name, value in known.items()})
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "report-folder=out\nretention-days=7\n"),
+        ({"enable_artifacts": False}, None),
+        ({"artifact_dir": "out\nname=x"}, ""),
+    ],
+)
+def test_the_uploading_step_is_told_the_folder_where_artifacts_are_wanted(
+    start: dict[str, Any], tmp_path: Path, values: dict[str, object], expected: str | None
+):
+    start["announce"](configuration(**values))
+    output = tmp_path / "output"
+    assert (output.read_text(encoding="utf-8") if output.exists() else None) == expected
+
+
+def test_an_older_python_is_told_what_to_do(start: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.version_info", (3, 9, 1))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer, not 3\.9: run actions/setup-python first"):
+        start["main"]()
+
+
 # ---- Dockerfile
 
 
@@ -134,9 +212,15 @@ def test_no_installer_and_no_test_tool_is_left_in_the_image():
     assert "venv" not in stages()[1].split("COPY")[0]
 
 
+def test_the_image_carries_git_without_what_its_package_brings():
+    assert "COPY --from=build /usr/bin/git /usr/bin/git" in stages()[1]
+    assert not re.search(r"install -y .*\bgit\b", stages()[1])
+    assert "/var/lib/dpkg/status.d/git" in stages()[1]  # else no scanner knew its version
+
+
 def test_the_image_has_the_python_that_its_bytecode_is_for():
     requires = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
-    (version,) = re.findall(r"/usr/lib/python3\.(\d+)", dockerfile())  # what Debian 13 has
+    (version,) = set(re.findall(r"/lib/python3\.(\d+)", dockerfile()))  # what Debian 13 has
     assert int(version) >= int(requires.removeprefix(">=3."))
     assert dockerfile().count("compileall -q -j 0 --invalidation-mode unchecked-hash") == 2
 
