@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from ci_bridge.history import recording
 from ci_bridge.history.recording import RunRecord, clean, milliseconds
-from ci_bridge.history.schema import COLUMNS
+from ci_bridge.history.schema import COLUMNS, LAST_TIMESTAMP
 from ci_bridge.history.segments import Segment
 from ci_bridge.models import Totals
 
@@ -84,21 +84,26 @@ def _mapping(text: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def cover(connection: sqlite3.Connection, object_id: str, uid: str, at: datetime) -> None:
-    """Note that an object is covered since ``at``; the first note stays. To be called in a transaction."""
-    values = (clean(object_id), clean(uid), milliseconds(at))
+def cover(connection: sqlite3.Connection, object_id: str, uid: str) -> None:
+    """Note that an object is covered, from the next :func:`settle` on; within a transaction."""
+    values = (clean(object_id), clean(uid), LAST_TIMESTAMP)
     connection.execute("INSERT OR IGNORE INTO source (object_id, uid, ts) VALUES (?, ?, ?)", values)
 
 
 def covered(connection: sqlite3.Connection, before: datetime | None) -> set[str]:
-    """The ids of covered objects; those noted up to ``before`` if that is given."""
+    """The ids of covered objects; those that were settled up to ``before`` if that is given."""
     edge = None if before is None else milliseconds(before)
     rows = connection.execute("SELECT object_id FROM source WHERE ?1 IS NULL OR ts <= ?1", (edge,))
     return {object_id for (object_id,) in rows}
 
 
-def drop_sources(connection: sqlite3.Connection, listed: Iterable[str], before: datetime) -> None:
-    """Forget objects that exist no more, and tombstones that nothing can rise from; within a transaction."""
+def settle(connection: sqlite3.Connection, listed: Iterable[str], now: datetime, before: datetime) -> None:
+    """Make it so for a new base: what was added is covered from ``now`` on; within a transaction.
+
+    Objects that exist no more and were covered before ``before`` are forgotten, and so are tombstones that nothing can
+    rise from.
+    """
+    connection.execute("UPDATE source SET ts = ?1 WHERE ts > ?1", (milliseconds(now),))
     keep = set(listed)
     rows = connection.execute("SELECT object_id FROM source WHERE ts < ?", (milliseconds(before),)).fetchall()
     connection.executemany("DELETE FROM source WHERE object_id = ?", [row for row in rows if row[0] not in keep])

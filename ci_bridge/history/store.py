@@ -232,29 +232,32 @@ class History:
 
     # --- what travels ------------------------------------------------------------------------------------------------
 
-    def add_segment(self, stored: StoredObject, segment: Segment, *, covered_at: datetime) -> None:
+    def add_segment(self, stored: StoredObject, segment: Segment) -> None:
         """Add a run that another job stored, and note that its object is covered.
 
         A clock that is ahead dates its runs a day after they were stored at most. A run that was forgotten stays so.
         """
         with self._transaction():
             covering.add_segment(self._connection, segment, stored.created_at)
-            covering.cover(self._connection, stored.id, segment.run.uid, covered_at)
+            covering.cover(self._connection, stored.id, segment.run.uid)
 
-    def cover(self, object_id: str, *, at: datetime, uid: str = "") -> None:
+    def cover(self, object_id: str, uid: str = "") -> None:
         """Note that an object need not be read again."""
         with self._transaction():
-            covering.cover(self._connection, object_id, uid, at)
+            covering.cover(self._connection, object_id, uid)
 
     def covered(self, *, before: datetime | None = None) -> set[str]:
-        """The ids of the objects that need not be read again; those so noted up to ``before``, if given."""
+        """The ids of the objects that need not be read again; those in bases made up to ``before``, if given."""
         with self._query():
             return covering.covered(self._connection, before)
 
-    def drop_sources(self, listed: set[str], *, before: datetime) -> None:
-        """Forget objects that were covered before ``before`` and exist no more."""
+    def settle(self, listed: set[str], *, now: datetime, before: datetime) -> None:
+        """Date for a new base what was covered since the last one.
+
+        Forgets objects that were covered before ``before`` and are not among the ``listed`` ones any more.
+        """
         with self._transaction():
-            covering.drop_sources(self._connection, listed, before)
+            covering.settle(self._connection, listed, now, before)
 
     def holds(self, uid: str) -> bool:
         """True if this run is recorded."""

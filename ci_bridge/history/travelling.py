@@ -82,6 +82,8 @@ class TravellingHistory:
         key: Name of the history where one project keeps several (option ``history_key``).
         limits: Caps for a base and for a segment.
         pause: Called before each download; it may raise to stop, and answers False where time is short.
+        segment_days: How long the store keeps a segment, and base_days a base.
+        reading: What :meth:`fetch` read.
     """
 
     store: SupportsStore
@@ -90,6 +92,8 @@ class TravellingHistory:
     limits: Limits = field(default_factory=Limits)
     segment_limits: SegmentLimits = field(default_factory=SegmentLimits)
     pause: Callable[[], bool] = lambda: True
+    segment_days: int = SEGMENT_DAYS
+    base_days: int = BASE_DAYS
     reading: Reading | None = None
     _own: list[tuple[StoredObject, str]] = field(default_factory=list)
 
@@ -194,7 +198,6 @@ class TravellingHistory:
         wanted = list(wanted)
         if not wanted:
             return 0, 0
-        now = max(one.created_at for one in wanted)
         read = done = 0
         with History.writing(self.cache, limits=self.limits) as history:
             for one in wanted:
@@ -203,12 +206,12 @@ class TravellingHistory:
                     break
                 try:
                     segment = decode(self.store.get_object(one, self.segment_limits.packed), self.segment_limits)
-                    history.add_segment(one, segment, covered_at=now)
+                    history.add_segment(one, segment)
                     read += 1
                 except DamagedObjectError as error:
                     # R: what is stored does not change, so it is bad for ever.
                     notes.append(f"the segment {one.id} is damaged and was passed over: {error}")
-                    history.cover(one.id, at=now)
+                    history.cover(one.id)
                 except NewerSegmentError as error:
                     notes.append(f"a segment was left for a newer ci-bridge: {error}")
                     continue
@@ -237,7 +240,7 @@ class TravellingHistory:
         """
         leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
         tail = "-".join(filter(None, (_plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
-        stored = self.store.put_object(self.segment_prefix + tail, data, SEGMENT_DAYS)
+        stored = self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
         if all(stored.id != own.id for own, _ in self._own):
             self._own.append((stored, uid))
         return stored
@@ -262,9 +265,9 @@ class TravellingHistory:
             return f"{len(waiting)} segments are not covered"
         if main and age is not None and age >= _DAY:
             return "the base is older than a day"
-        if now - min(waiting) > timedelta(days=SEGMENT_DAYS / 2):
+        if now - min(waiting) > timedelta(days=self.segment_days / 2):
             return "a segment has passed half its life"
-        if age is not None and age > timedelta(days=BASE_DAYS / 2):
+        if age is not None and age > timedelta(days=self.base_days / 2):
             return "the base has passed half its life"
         return ""
 
@@ -298,7 +301,9 @@ class TravellingHistory:
             raise HistoryError("the history was not read, so it cannot be compacted")
         bases = self._bases()
         notes: list[str] = []
-        covered = self._covered() | {own.id for own, _ in self._own}
+        with History.read(self.cache, limits=self.limits) as history:
+            mine = {own.id: uid for own, uid in self._own if history.holds(uid)}
+            covered = history.covered() | mine.keys()
         listed = self.store.list_objects(self.segment_prefix, MOST_LISTED)
         segments = sorted((one for one in listed if one.name.startswith(self.segment_prefix)), key=_age)
         times = [one.created_at for one in (*segments, *bases, *(own for own, _ in self._own))]
@@ -306,16 +311,17 @@ class TravellingHistory:
         if bases and now - bases[0].created_at < _HOUR and not force:
             return ""  # D: at most one an hour; another job was quicker
         read, _ = self._add((one for one in segments if one.id not in covered), notes)
+        if not self.cache.exists():
+            return ""  # there is nothing yet
         with History.writing(self.cache, limits=self.limits) as history:
-            for own, uid in self._own:
-                if history.holds(uid):
-                    history.cover(own.id, at=now, uid=uid)
+            for object_id, uid in mine.items():
+                history.cover(object_id, uid)
             history.prune(retention_days, now=now, force=force)
-            history.drop_sources({one.id for one in segments}, before=now - timedelta(days=2 * SEGMENT_DAYS))
+            history.settle({one.id for one in segments}, now=now, before=now - timedelta(days=2 * self.segment_days))
             notes += history.warnings
         self._check(self.cache)
-        stored = self.store.put_object(self.base_name, _packed(self.cache), BASE_DAYS)
-        self.reading = Reading(stored, notes=tuple(notes))
+        stored = self.store.put_object(self.base_name, _packed(self.cache), self.base_days)
+        self.reading, self._own = Reading(stored, notes=tuple(notes)), []
         if not self.store.store_expires:
             self._clear_away(stored, segments, now)
         return f"compacted ({reason}): {read} segment{'' if read == 1 else 's'} added"
@@ -327,7 +333,9 @@ class TravellingHistory:
             return  # another base is the newest, and it may not cover what ours does
         with History.read(self.cache, limits=self.limits) as history:
             settled = history.covered(before=now - _DAY)
-        old = [one for one in segments if one.id in settled and now - one.created_at > timedelta(days=SEGMENT_DAYS)]
+        old = [
+            one for one in segments if one.id in settled and now - one.created_at > timedelta(days=self.segment_days)
+        ]
         with contextlib.suppress(PlatformError):  # the next one tries again
             for one in (*bases[BASES_KEPT:], *old):
                 self.store.delete_object(one)
