@@ -473,9 +473,8 @@ def test_no_token_shows_in_any_log_at_any_level(
     adapter = open_env(env)
     assert isinstance(adapter, GitHubActionAdapter)
     if is_broken:
-        echo = Response.json(418, {"message": f"you sent {env['GITHUB_TOKEN']} {env['ACTIONS_RUNTIME_TOKEN']}"})
-        for server in github.servers:
-            server.inject(Fault("echo", echo, times=None))
+        for server, secret in ((github.api, env["GITHUB_TOKEN"]), (github.results, env["ACTIONS_RUNTIME_TOKEN"])):
+            server.inject(Fault("echo", Response.json(418, {"message": f"you sent {secret}"}), times=None))
     said = ""
     for call in everything(adapter, tmp_path):
         try:
