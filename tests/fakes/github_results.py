@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
-from uuid import uuid4
 from xml.etree import ElementTree as ET
 
 from tests.fakes.github_state import Artifact, Job, stamp
@@ -156,7 +155,7 @@ class Results:
         now = self.github.clock()
         if expires and not now < expires.astimezone(UTC) <= now + timedelta(days=job.run.repository.retention, hours=1):
             return _twirp(400, "invalid_argument", "expires_at is outside of the repository's retention")
-        upload = self._open[job.run.id, name] = _Upload(str(uuid4()), job, expires)
+        upload = self._open[job.run.id, name] = _Upload(f"upload-{self.github.next_id()}", job, expires)
         return {"ok": True, "signed_upload_url": self.github.signed_url(upload.blob, "cw", timedelta(hours=1))}
 
     def _FinalizeArtifact(self, job: Job, sent: Mapping[str, Any]) -> Response | dict[str, Any]:

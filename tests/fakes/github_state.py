@@ -287,7 +287,11 @@ class Artifact:
     expires: datetime | None = None
     gone: bool = False
     orphan: bool = False
-    blob: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def blob(self) -> str:
+        """Its name in the blob store."""
+        return f"artifact-{self.id}"
 
     @property
     def digest(self) -> str:

@@ -23,6 +23,7 @@ def pack(source: Path, name: str, target: Path, *, compress: bool) -> None:
     # A fixed date: the same bytes always make the same archive, and files from before 1980 make one at all.
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     entry.compress_type = method
+    entry.create_system = 3  # Unix, on every system: it says what the next line means
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     with (
         zipfile.ZipFile(target, "w", method, allowZip64=True) as archive,

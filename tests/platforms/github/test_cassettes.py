@@ -68,7 +68,6 @@ def names(github: FakeGitHub, env: Mapping[str, str]) -> dict[str, str]:
     for run in github.repository.runs.values():
         found[run.backend] = f"run-{run.id}"
         found |= {job.backend: f"job-{job.id}" for job in run.jobs}
-    found |= {artifact.blob: f"blob-{artifact.id}" for artifact in github.artifacts}
     if MODE == "once":
         found[env["GITHUB_REPOSITORY"]] = "acme/shop"
         found[env["GITHUB_HEAD_SHA"]] = HEAD
