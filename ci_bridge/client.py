@@ -59,6 +59,7 @@ from ci_bridge.workplace import Workplace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ci_bridge.publishing import Collection
     from ci_bridge.reporting import ReportOutcome
 
 logger = logging.getLogger("ci_bridge")
@@ -487,19 +488,9 @@ class Client(Remembering):
 
         live = self._runs.get(test_run_id or "")
         if live is None:
-            context = self.context
             if not test_run_id:
                 test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
-            run = TestRun(
-                id=test_run_id,
-                name=self._place.run_name,
-                build_id=context.build_id,
-                commit_sha=context.status_sha,
-                branch=context.branch,
-                pr_number=context.pr_number,
-                created_at=self._clock(),
-            )
-            live = self._runs[run.id] = LiveRun(run)
+            live = self._runs[test_run_id] = LiveRun(self._new_run(test_run_id))
         self._current = live.run.id
         await self._memory.save()  # numbers recorded so far are part of the report
         outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
@@ -508,6 +499,41 @@ class Client(Remembering):
         await self._worker.run(lambda: self._mark().finish(live.run.id))
         await self._memory.save()
         return outcome
+
+    # Pull requests from forks
+
+    async def collect(
+        self,
+        results: Sequence[str] = (),
+        into: str | os.PathLike[str] | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Collection:
+        """Read result files and store them for a build that may publish them; nothing is judged or shown.
+
+        Args:
+            results: As for :meth:`report`.
+            into: Folder for the bundle, by default ``bundle`` in ``artifact_dir``.
+            on_progress: As for :meth:`report`.
+        """
+        from ci_bridge.publishing import collect as collect_results
+
+        folder = self._workspace / into if into is not None else None
+        return await collect_results(self._workplace(), self._new_run(), results, folder, on_progress=on_progress)
+
+    async def publish(self, bundles: Sequence[str | os.PathLike[str]] = ()) -> ReportOutcome:
+        """Judge and deliver what the build that triggered this one collected.
+
+        Args:
+            bundles: Files or folders that a step before has downloaded; by default the platform's store is asked.
+
+        Raises:
+            ConfigError: Nothing was sent.
+            ResultsError: There is no sound bundle; nothing was sent.
+        """
+        from ci_bridge.publishing import publish as publish_bundles
+
+        return await publish_bundles(self._workplace(), [self._workspace / path for path in bundles])
 
     async def flush(self) -> Receipt:
         """Save every run and number that is not in the history yet."""
@@ -522,6 +548,18 @@ class Client(Remembering):
         It lies in ``artifact_dir``; one is made where the build has none yet.
         """
         return await self._worker.run(lambda: self._mark().join(self._clock()))
+
+    def _new_run(self, run_id: str = "") -> TestRun:
+        context, now = self.context, self._clock()
+        return TestRun(
+            id=run_id or uuid7(now),
+            name=self._place.run_name,
+            build_id=context.build_id,
+            commit_sha=context.status_sha,
+            branch=context.branch,
+            pr_number=context.pr_number,
+            created_at=now,
+        )
 
     def _mark(self) -> RunMark:
         context = self.context

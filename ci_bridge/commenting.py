@@ -43,6 +43,8 @@ async def comment(place: Workplace, report: Report) -> Receipt:
     if (refusal := unwanted(place, report)) is not None:
         return refusal
     settings = place.settings
+    if report.shards:  # it holds them all already
+        return await write_comment(place, report, report_key(settings, report.run.id), notify=True)
     parallel = bool(report.shard) and settings.shard_total != 1
     store = store_of(place) if parallel else None
     if store is not None and isinstance(place.host, SupportsComments):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -52,7 +52,6 @@ def leg_of(report: Report, *, shard_total: int | None = None) -> Leg:
     """The part of a single job's report that its siblings need."""
     results, judgement = report.results, report.judgement
     counts = tally(report)
-    odd = [file for file in results.files if file.state is not FileState.READ or file.note]
     baseline = judgement.baseline
     return Leg(
         result=ShardResult(
@@ -75,13 +74,19 @@ def leg_of(report: Report, *, shard_total: int | None = None) -> Leg:
         slower=tuple(judgement.slower[:_MOST_NAMES]),
         slowest=tuple(results.slowest[:_MOST_NAMES]),
         # Those that were lost come first: they decide the state.
-        files=tuple(sorted(odd, key=lambda file: not (file.state is FileState.UNREADABLE or file.incomplete)))[
-            :_MOST_FILES
-        ],
+        files=most_telling(results.files),
         notes=tuple(results.notes[:_MOST_FILES]),
         dropped=results.dropped,
         baseline=baseline,
     )
+
+
+def most_telling(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The files with problems or remarks, within bounds; those that were lost first, since they decide the state."""
+    odd = [file for file in files if file.state is not FileState.READ or file.note]
+    return tuple(sorted(odd, key=lambda file: not (file.state is FileState.UNREADABLE or file.incomplete)))[
+        :_MOST_FILES
+    ]
 
 
 def attempt_of(text: str | None) -> int:
@@ -116,9 +121,7 @@ def leg_to_json(leg: Leg) -> dict[str, Any]:
         "verdicts": {key: getattr(leg.result, key) for key in _COUNTS},
         "dropped": leg.dropped,
         "baseline": _baseline_to_json(leg.baseline) if leg.baseline else None,
-        "files": [
-            [file.path, file.format, str(file.state), file.cases, file.note, file.incomplete] for file in leg.files
-        ],
+        "files": files_to_json(leg.files),
         "notes": list(leg.notes),
     }
     left = MOST_BYTES - len(json.dumps(data))
@@ -135,6 +138,11 @@ def leg_to_json(leg: Leg) -> dict[str, Any]:
                 break
             kept.append(item)
     return data
+
+
+def files_to_json(files: Iterable[InputFile]) -> list[list[Any]]:
+    """Input files as plain JSON data."""
+    return [[file.path, file.format, str(file.state), file.cases, file.note, file.incomplete] for file in files]
 
 
 _COUNTS = ("new", "known", "unjudged", "flaky_failed", "flaky_passed", "fixed")
@@ -187,6 +195,33 @@ def leg_of_json(data: object) -> Leg:
         raise ResultsError(f"not a readable part of a build: {type(error).__name__}: {error}") from error
 
 
+def files_of_json(data: object) -> tuple[InputFile, ...]:
+    """Read what :func:`files_to_json` wrote.
+
+    Raises:
+        TypeError, ValueError: It is something else.
+    """
+    return tuple(_each(data, _file, _MOST_FILES))
+
+
+def count_of_json(value: object) -> int:
+    """A number of things.
+
+    Raises:
+        ValueError: It is none, negative or absurd.
+    """
+    return _count(value)
+
+
+def texts_of_json(data: object) -> tuple[str, ...]:
+    """A list of remarks, cut and cleaned.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    return tuple(_each(data, lambda text: _text(text, 500), _MOST_FILES))
+
+
 def _read(data: object) -> Leg:
     if not isinstance(data, Mapping) or data.get("version") != VERSION:
         raise ValueError("another version")
@@ -197,7 +232,7 @@ def _read(data: object) -> Leg:
         raise ValueError("the verdicts do not add up to the failures")
     baseline = _baseline(data["baseline"]) if data.get("baseline") is not None else None
     state = RunState(data["state"])
-    files = tuple(_each(data.get("files"), _file, _MOST_FILES))
+    files = files_of_json(data.get("files"))
     dropped = _count(data.get("dropped", 0))
     if state is RunState.SUCCESS and (dropped or any(f.state is FileState.UNREADABLE or f.incomplete for f in files)):
         raise ValueError("green in spite of lost input")
@@ -211,7 +246,7 @@ def _read(data: object) -> Leg:
         slower=tuple(_each(data.get("slower"), _slower, _MOST_NAMES)),
         slowest=tuple(_each(data.get("slowest"), lambda item: (_identity(item[0]), _seconds(item[1])), _MOST_NAMES)),
         files=files,
-        notes=tuple(_each(data.get("notes"), lambda text: _text(text, 500), _MOST_FILES)),
+        notes=texts_of_json(data.get("notes")),
         dropped=dropped,
         baseline=baseline,
     )

@@ -198,9 +198,19 @@ async def run_report(
         ConfigError: Nothing was sent.
         ResultsError: The files cannot be looked for at all.
     """
-    settings, courier = place.settings, place.courier
-    receipts: list[Receipt] = []
-    warnings: list[str] = []
+    with await read_results(place, patterns, on_progress=on_progress) as results:
+        return await report_on(place, run, results)
+
+
+async def read_results(
+    place: Workplace, patterns: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None
+) -> Collected:
+    """Read the result files that the patterns, the option ``results`` or :data:`DEFAULT_RESULTS` name.
+
+    Raises:
+        ResultsError: The files cannot be looked for at all.
+    """
+    settings = place.settings
 
     def progress(done: int, total: int) -> None:
         if place.stopped():
@@ -218,41 +228,69 @@ async def run_report(
             exclude=[place.directory],
         )
 
-    results = await courier.worker.run(read)
-    with results:
-        warnings += await recall(place)
-        judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
-        state = conclude(results, judgement, settings.fail_on)
-        metrics: Sequence[Metric] = ()
-        if settings.include_performance_metrics:
-            metrics = await courier.worker.run(lambda: _metrics(place, run.id))
-        report = Report(
-            run=run,
-            context=place.context,
-            results=results,
-            judgement=_shown(judgement, settings),
-            state=state,
-            metrics=metrics,
-            title=settings.comment_title,
-            shard=settings.shard or "",
-            system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
-        )
-        run = replace(
-            run,
-            status="completed",
-            state=state,
-            completed_at=place.clock(),
-            title=headline(report),
-            summary=summary_of(results),
-        )
-        report = replace(report, run=run)
-        files: dict[str, Path] = {}
-        receipts.append(await courier.worker.run(lambda: _write_files(place, report, files)))
-        report = replace(report, links={name: str(path) for name, path in files.items()})
-        receipts += await _deliver(place, report, files)
-        receipts.append(await _remember(place, report, judgement.judged, warnings))
-        report = replace(report, receipts=tuple(receipts))
-        return ReportOutcome(report, exit_code_of(report, settings), files, (*warnings, *courier.warnings))
+    return await place.courier.worker.run(read)
+
+
+async def report_on(place: Workplace, run: TestRun, results: Collected) -> ReportOutcome:
+    """Judge results that were read, deliver what is to be said of them, and remember them."""
+    warnings = await recall(place)
+    report, judgement = await judged_report(place, run, results, warnings)
+    outcome = await deliver(place, report, warnings)
+    remembered = await remember(place, outcome.report, judgement.judged, warnings)
+    report = replace(outcome.report, receipts=(*outcome.report.receipts, remembered))
+    return replace(
+        outcome,
+        report=report,
+        exit_code=exit_code_of(report, place.settings),
+        warnings=(*warnings, *place.courier.warnings),
+    )
+
+
+async def judged_report(
+    place: Workplace, run: TestRun, results: Collected, warnings: list[str]
+) -> tuple[Report, Judgement]:
+    """What is to be told of these results, and the whole judgement, of which options may have left out parts."""
+    settings, courier = place.settings, place.courier
+    judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
+    state = conclude(results, judgement, settings.fail_on)
+    metrics: Sequence[Metric] = ()
+    if settings.include_performance_metrics:
+        metrics = await courier.worker.run(lambda: _metrics(place, run.id))
+    report = Report(
+        run=run,
+        context=place.context,
+        results=results,
+        judgement=_shown(judgement, settings),
+        state=state,
+        metrics=metrics,
+        title=settings.comment_title,
+        shard=settings.shard or "",
+        system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
+    )
+    return finished(place, report), judgement
+
+
+def finished(place: Workplace, report: Report) -> Report:
+    """The report with its run completed."""
+    run = replace(
+        report.run,
+        status="completed",
+        state=report.state,
+        completed_at=place.clock(),
+        title=headline(report),
+        summary=summary_of(report.results),
+    )
+    return replace(report, run=run)
+
+
+async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()) -> ReportOutcome:
+    """Write the report files, then hand everything to the platform; nothing is remembered yet."""
+    files: dict[str, Path] = {}
+    written = await place.courier.worker.run(lambda: _write_files(place, report, files))
+    report = replace(report, links={name: str(path) for name, path in files.items()})
+    receipts = [written, *await _deliver(place, report, files)]
+    report = replace(report, receipts=tuple(receipts))
+    return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
 
 
 def summary_of(results: Results) -> dict[str, object]:
@@ -327,6 +365,8 @@ def _metrics(place: Workplace, run_id: str) -> list[Metric]:
 
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
     wanted = set(REPORT_FILES) if "all" in place.settings.result_format else set(place.settings.result_format)
+    if report.shards:
+        wanted -= {"junit", "ctrf"}  # they list single cases, which the sum of several jobs does not hold
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
@@ -407,6 +447,7 @@ def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None
         "fixed": str(counts[Verdict.FIXED]),
         "run-id": report.run.id,
         "report-path": str(page or ""),
+        "shards": str(len(report.shards) or 1),
         "comment-url": "",
     }
 
@@ -527,7 +568,8 @@ def staging_area(directory: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-async def _remember(place: Workplace, report: Report, judged: Sequence[JudgedCase], warnings: list[str]) -> Receipt:
+async def remember(place: Workplace, report: Report, judged: Sequence[JudgedCase], warnings: list[str]) -> Receipt:
+    """Put the run and its cases into the history."""
     settings = place.settings
     if not settings.enable_history_tracking:
         return skipped("history", "enable_history_tracking = false")

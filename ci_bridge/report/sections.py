@@ -344,9 +344,13 @@ def baseline_name(report: Report) -> str:
 
 
 def report_link(report: Report) -> tuple[str, str]:
-    """Label and target of the place that holds everything; the target is empty if nothing is known."""
-    for name in ("report", "html", "markdown", "json"):
-        if target := report.links.get(name):
+    """Label and target of the place that holds everything; the target is empty if nothing is known.
+
+    A file on the machine of a build is told only where there is no page of that build: nobody else can open it.
+    """
+    found = [target for name in ("report", "html", "markdown", "json") if (target := report.links.get(name))]
+    page = report.context.job_url or report.context.build_url or ""
+    for target in found:
+        if "://" in target or not page:
             return "full report", target
-    target = report.context.job_url or report.context.build_url or ""
-    return ("build log", target) if target else ("", "")
+    return ("build log", page) if page else ("", "")

@@ -25,9 +25,14 @@ def _folder(installed: str, checkout: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / checkout
 
 
+def template_root() -> Path:
+    """The folder of all templates."""
+    return _folder("templates", "templates")
+
+
 def template_folder() -> Path:
     """The folder of the message templates."""
-    return _folder("templates", "templates") / "messages"
+    return template_root() / "messages"
 
 
 def schema_path(name: str = "report-1") -> Path:
