@@ -209,4 +209,5 @@ platform = Platform(
     owns_url=owns_url,
     queue_events=("merge_group",),
     probe=probe,
+    pipeline_folder=".github/workflows",
 )

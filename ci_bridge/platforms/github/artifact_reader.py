@@ -47,6 +47,7 @@ class ArtifactReader:
         self._is_protected = is_protected
         self._default_branch = context.default_branch
         self._events: dict[int, str] = {}
+        self._run_pages: dict[str, Iterator[list[Any]]] = {}
 
     def artifacts(self, query: ArtifactQuery) -> list[Artifact]:
         """Matching artifacts among the repository's thousand newest, whoever made them; newest first."""
@@ -170,10 +171,12 @@ class ArtifactReader:
         """Find out what started the runs that these artifacts come from; a listing of artifacts does not tell."""
         missing = {_run(facts): _branch(facts) for facts in candidates if _run(facts) not in self._events}
         for branch in set(missing.values()):
-            path = f"{self._path}/actions/runs"
-            for page in self._lists.pages(path, "workflow_runs", most=_RUN_PAGES, branch=branch):
+            if branch not in self._run_pages:
+                path = f"{self._path}/actions/runs"
+                self._run_pages[branch] = self._lists.pages(path, "workflow_runs", most=_RUN_PAGES, branch=branch)
+            for page in self._run_pages[branch]:  # newest first, going on where it was left
                 self._events |= {int(run["id"]): str(run["event"]) for run in page}
-                if not page or not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
+                if not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
                     break
         for run in sorted(missing.keys() - self._events.keys(), reverse=True)[:_SINGLE_RUNS]:
             try:
