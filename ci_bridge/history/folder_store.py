@@ -45,9 +45,10 @@ class FolderStore(SupportsStore):
 
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
         place = self._folder / _PLACES[not self._trusted]
-        path = place / f"{name}~{self._build_mark}~{retention_days}~{uuid.uuid4().hex[:12]}"
-        if not _FILE.match(path.name):
+        file = f"{name}~{self._build_mark}~{retention_days}~{uuid.uuid4().hex[:12]}"
+        if not _FILE.match(file):
             raise PlatformError(f"{name!r} cannot name an object of the history's store")
+        path = place / file
         with _errors_of(path):
             place.mkdir(parents=True, exist_ok=True)
             with open_atomically(path) as stream:
