@@ -258,10 +258,12 @@ class FakeGitHub:
     def artifacts(self) -> Sequence[Artifact]:
         return self.repository.artifacts
 
-    def secondary_limit(self, **rule: Any) -> Fault:
-        """403 that only its text tells from a missing permission."""
+    def secondary_limit(self, retry_after: str | None = None, **rule: Any) -> Fault:
+        """403 that, without a ``Retry-After``, only its text tells from a missing permission."""
         text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        return Fault("secondary limit", self._error(403, text), honest=True, **rule)
+        answer = self._error(403, text)
+        headers = {**answer.headers, **({} if retry_after is None else {"Retry-After": retry_after})}
+        return Fault("secondary limit", Response(403, answer.body, headers), honest=True, **rule)
 
     def primary_limit(self, **rule: Any) -> Fault:
         """403 with no request left until the hour is over."""

@@ -5,6 +5,7 @@ A fake hands it a function from :class:`Request` to :class:`Response`; state and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -151,11 +152,12 @@ class FakeServer:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """Stop at once, waiting faults included."""
+        """Stop at once, waiting faults and kept connections included."""
         self._closing.set()
         socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the loop; serve_forever would poll
         self._thread.join()
         self._server.server_close()
+        self._server.hang_up()
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -211,7 +213,22 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], owner: FakeServer) -> None:
         self.owner = owner
+        self._open: set[socket.socket] = set()
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep."""
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):  # its own thread closes it at this moment
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is no matter; a fake that broke is, and is told at the end of the test."""
@@ -276,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
 def too_many(retry_after: str | None = None, **rule: Any) -> Fault:
     """429, with this ``Retry-After`` if one is given: seconds, an HTTP date or anything else."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    return Fault("429", Response.json(429, {"message": "Too many requests"}, headers), honest=True, **rule)
+    return Fault("429", Response.json(429, {"message": "Too many requests"}, headers), **rule)
 
 
 def failing(status: int = 502, **rule: Any) -> Fault:

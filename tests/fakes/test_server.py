@@ -155,6 +155,19 @@ def test_a_server_closes_at_once_while_an_answer_is_delayed(done: list[Request])
     assert time.monotonic() - start < 5
 
 
+def test_a_closed_server_answers_no_kept_connection() -> None:
+    server = FakeServer(lambda _: Response(200))
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b""
+    server.close()
+    with pytest.raises((ConnectionError, OSError)):
+        connection.request("GET", "/")
+        connection.getresponse()
+    connection.close()
+    assert len(server.log) == 1
+
+
 def test_a_fake_that_breaks_is_told(done: list[Request]) -> None:
     def broken(_: Request) -> Response:
         raise KeyError("mistake of the fake")

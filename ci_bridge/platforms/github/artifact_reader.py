@@ -176,7 +176,7 @@ class ArtifactReader:
                 self._run_pages[branch] = self._lists.pages(path, "workflow_runs", most=_RUN_PAGES, branch=branch)
             for page in self._run_pages[branch]:  # newest first, going on where it was left
                 self._events |= {int(run["id"]): str(run["event"]) for run in page}
-                if not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
+                if not page or not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
                     break
         for run in sorted(missing.keys() - self._events.keys(), reverse=True)[:_SINGLE_RUNS]:
             try:
