@@ -132,7 +132,7 @@ def test_every_call_of_the_client_is_documented() -> None:
     documented = set(re.findall(r"`(\w+)\(", text))
     internal = {"aclose", "stop", "current_run_id", "get_tests", "check_history", "prune_history"}
     calls = {
-        name for name in vars(ci_bridge.Client) if not name.startswith("_") and callable(vars(ci_bridge.Client)[name])
+        name for name in dir(ci_bridge.Client) if not name.startswith("_") and callable(getattr(ci_bridge.Client, name))
     }
     assert calls - internal == documented - {"open_client"}
 

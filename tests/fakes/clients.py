@@ -53,6 +53,7 @@ async def client_over(
     env: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     log: list[str] | None = None,
+    platform: str = "local",
 ) -> AsyncIterator[Client]:
     """A client over this adapter."""
     clock = clock or Clock()
@@ -60,7 +61,7 @@ async def client_over(
     settings = loaded.settings
     client = Client(
         loaded=loaded,
-        platform=platforms.load("local"),
+        platform=platforms.load(platform),
         context=context or BuildContext("fake", commit_sha="a" * 40, branch="main"),
         adapter=adapter,
         workspace=workspace,
