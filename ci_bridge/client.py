@@ -232,6 +232,17 @@ class Client(Remembering):
             system_info=mapping_of(data, "system_info"),
             metadata={**{k: v for k, v in data.items() if k not in _RUN_FIELDS}, **mapping_of(data, "metadata")},
         )
+        return await self._begin(run)
+
+    async def begin_run(self) -> TestRun:
+        """Begin the run that this job's :meth:`report` will complete, and show it on the platform.
+
+        Numbers and files that other processes of the job record meanwhile join it.
+        """
+        run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
+        return await self._begin(self._new_run(run_id))
+
+    async def _begin(self, run: TestRun) -> TestRun:
         self._runs[run.id] = live = LiveRun(run)
         self._current = run.id
         self._memory.keep_run(run)

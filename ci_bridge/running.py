@@ -294,7 +294,7 @@ async def _show(
     """Show the run as pending, then every ``update_interval`` how far it is, until cancelled."""
     settings = client.settings
     try:
-        run = await client.create_test_run()
+        run = await client.begin_run()
     finally:
         shown.set()
     if not settings.enable_status_updates or settings.update_on_completion_only:

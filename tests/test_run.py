@@ -198,6 +198,14 @@ class TestResults:
             _, facts = facts_of("--results", "**/*.xml", "--", *writes(GREEN), cwd=tmp_path)
             assert facts["totals"]["total"] == 1
 
+    def test_a_number_that_the_command_records_is_the_runs(self, tmp_path: Path) -> None:
+        record = f"{shlex.quote(sys.executable)} -m ci_bridge metric record startup 1.5 --unit s"
+        _, facts = facts_of("--", *writes(GREEN, then=record), cwd=tmp_path)
+        report = json.loads((tmp_path / "distributed_test_results" / "report.json").read_text())
+        assert [metric["name"] for metric in report["metrics"]] == ["startup"]
+        assert report["run"]["id"] == facts["run_id"]
+        assert len(list((tmp_path / "distributed_test_results" / "runs").glob("*.json"))) == 1
+
     def test_the_history_holds_the_run_once(self, tmp_path: Path) -> None:
         run("--", *writes(RED), cwd=tmp_path)
         rows = subprocess.run(
