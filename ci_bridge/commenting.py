@@ -15,7 +15,7 @@ from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
 from ci_bridge.legs import leg_of
-from ci_bridge.merging import Leg, merged_report, notifies
+from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
 from ci_bridge.models import Receipt, Report, RunState
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
 from ci_bridge.report import headline, render_comment, render_summary
@@ -87,7 +87,7 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
                 )
             legs = await courier.ask(lambda listed=listed: circle.read(listed))  # type: ignore[misc]
             receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
-            if receipt.via != "comment":
+            if receipt.via != "comment" or _is_final(legs):
                 break
     except ConfigError:
         raise
@@ -99,6 +99,11 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
         courier.warnings.extend(circle.warnings)
     assert receipt is not None
     return receipt
+
+
+def _is_final(legs: Sequence[Leg]) -> bool:
+    """True if nothing can come any more: all jobs of one attempt. Whoever writes less than that looks again."""
+    return bool(total_of(legs)) and is_complete(legs) and len({leg.attempt for leg in legs}) == 1
 
 
 async def _write_merged(place: Workplace, report: Report, legs: Sequence[Leg], key: str, *, notify: bool) -> Receipt:

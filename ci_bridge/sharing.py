@@ -131,8 +131,11 @@ class Circle:
         for stored in listed:
             if stored.id not in self._read:
                 self._read[stored.id] = self._fetch(stored)
-            legs.append(self._read[stored.id])
-        return merge([leg for leg in legs if leg is not None], [self.own] if self.own else [])
+            if (leg := self._read[stored.id]) is not None:
+                # The list's own time, for this job's part too: all must order them alike.
+                legs.append(replace(leg, put_at=stored.created_at))
+        mine = [self.own] if self.own and all(leg.object_id != self.own.object_id for leg in legs) else []
+        return merge(legs, mine)
 
     def _fetch(self, stored: StoredObject) -> Leg | None:
         try:

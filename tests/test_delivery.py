@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from ci_bridge.delivery import SUPERSEDED, upsert_comment
 from ci_bridge.errors import CIBridgeError, PermissionDeniedError, TransientError
-from ci_bridge.models import BuildContext, Receipt, RunState, Verdict
+from ci_bridge.models import BuildContext, Comment, Receipt, RunState, Verdict
 from ci_bridge.protocols import Adapter
+from ci_bridge.report.escape import with_marker
 from ci_bridge.reporting import ReportOutcome
-from tests.fakes.adapter import FakeAdapter
+from tests.fakes.adapter import FakeAdapter, JobAdapter
 from tests.fakes.clients import PULL_REQUEST, Clock, client_over
 
 GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/><testcase classname="c" name="b"/></testsuite>'
@@ -336,3 +338,109 @@ def test_numbers_recorded_before_a_report_belong_to_it(tmp_path: Path) -> None:
 
     early, reported, late = asyncio.run(body())
     assert early == reported == late
+
+
+KEY = "report:Test results"
+BODY = with_marker("text", KEY)
+
+
+class TestOneComment:
+    """What ``upsert_comment`` leaves on a pull request, whoever else writes there."""
+
+    def test_younger_duplicates_of_ours_go_and_the_oldest_is_kept_up_to_date(self) -> None:
+        host = FakeAdapter()
+        for text in ("old", "younger", "youngest"):
+            host.create_comment("42", with_marker(text, KEY))
+        host.create_comment("42", "a person's")
+        upsert_comment(host, "42", BODY, KEY)
+        assert [(comment.id, comment.body) for comment in host.comments["42"]] == [("1", BODY), ("4", "a person's")]
+
+    def test_a_planted_marker_of_another_author_is_neither_updated_nor_removed(self) -> None:
+        host = FakeAdapter(author="mallory")
+        host.create_comment("42", with_marker("planted", KEY))
+        host.author = "ci-bridge[bot]"
+        upsert_comment(host, "42", BODY, KEY)
+        assert [(comment.author, comment.body) for comment in host.comments["42"]] == [
+            ("mallory", with_marker("planted", KEY)), ("ci-bridge[bot]", BODY),
+        ]  # fmt: skip
+
+    def test_a_comment_that_another_job_created_in_the_same_moment_wins(self) -> None:
+        host = JobAdapter()
+        other = JobAdapter(host=host.host)
+
+        def rival(name: str) -> None:
+            if name == "create_comment":
+                host.before = lambda _name: None
+                other.create_comment("42", with_marker("the other's", KEY))
+
+        host.before = rival
+        stored = upsert_comment(host, "42", BODY, KEY)
+        assert stored is not None and [comment.body for comment in host.comments["42"]] == [BODY]
+        assert host.comments["42"][0].id == stored.id
+
+    def test_a_comment_taken_away_between_look_and_update_is_written_anew(self) -> None:
+        host = JobAdapter()
+        gone = host.create_comment("42", with_marker("old", KEY))
+
+        def take_away(name: str) -> None:
+            if name == "update_comment":
+                host.before = lambda _name: None
+                host.delete_comment("42", gone.id)
+
+        host.before = take_away
+        upsert_comment(host, "42", BODY, KEY)
+        assert [comment.body for comment in host.comments["42"]] == [BODY]
+
+    def test_where_removing_is_refused_a_duplicate_gives_up_its_marker(self) -> None:
+        host = FakeAdapter()
+        for text in ("old", "younger"):
+            host.create_comment("42", with_marker(text, KEY))
+        host.fail("delete_comment", PermissionDeniedError("no right"))
+        upsert_comment(host, "42", BODY, KEY)
+        assert [comment.body for comment in host.comments["42"]] == [BODY, SUPERSEDED]
+
+    def test_recreating_leaves_one_that_bears_the_marker(self) -> None:
+        host = FakeAdapter()
+        host.create_comment("42", with_marker("old", KEY))
+        stored = upsert_comment(host, "42", BODY, KEY, recreate=True)
+        assert [comment.body for comment in host.comments["42"]] == [SUPERSEDED, BODY]
+        assert stored is not None and stored.id == "2"
+        upsert_comment(host, "42", BODY, KEY, recreate=True)
+        assert len(host.comments["42"]) == 2
+
+    def test_a_list_that_lags_behind_leads_to_no_second_comment(self) -> None:
+        class Lagging(FakeAdapter):
+            def list_comments(self, pr_number: str) -> list[Comment]:
+                return []
+
+        host = Lagging()
+        upsert_comment(host, "42", BODY, KEY)
+        assert len(host.comments["42"]) == 1
+
+
+class TestOutputs:
+    def test_they_hold_the_numbers_as_one_line_of_json_and_the_comments_address(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
+        values = adapter.outputs
+        assert json.loads(values["json"]) == {
+            "conclusion": "failure", "total": 2, "passed": 1, "failed": 1, "error": 0, "skipped": 0, "flaky": 0,
+            "duration": 1.0, "verdicts": {"new": 0, "known": 0, "flaky": 0, "fixed": 0, "unjudged": 1},
+        }  # fmt: skip
+        assert "\n" not in "".join(values.values())
+        assert values["comment-url"] == adapter.comments["42"][0].url
+        assert values["report-path"] == "distributed_test_results/report.html" and values["shards"] == "1"
+
+    def test_they_are_written_before_anything_that_needs_a_network(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        for method in ("create_test_run", "list_comments", "annotate", "upload_artifact"):
+            adapter.fail(method, TransientError("dead"))
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST, log=[])
+        assert adapter.outputs["failed"] == "1" and adapter.outputs["comment-url"] == ""
+
+    def test_the_run_is_there_before_the_annotations_that_hang_on_it(self, tmp_path: Path) -> None:
+        order: list[str] = []
+        adapter = JobAdapter(context=PULL_REQUEST, before=order.append)
+        report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
+        assert order.index("set_outputs") < order.index("create_test_run") < order.index("annotate")
+        assert order.index("annotate") < order.index("create_comment")

@@ -52,7 +52,7 @@ from ci_bridge.sharing import Circle, pack, unpack
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
 from tests.fakes.adapter import FakeAdapter, FakeHost, JobAdapter
-from tests.fakes.clients import PULL_REQUEST
+from tests.fakes.clients import PULL_REQUEST, client_over
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -451,6 +451,58 @@ def test_a_rerun_of_one_job_replaces_its_own_numbers_only(tmp_path: Path):
     deliver(host, "job 02", 3, tmp_path, attempt=2)
     [only] = host.comments["42"]
     assert "1 new failure" in only.body and "3 of 3 shards" in only.body
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(schedule=st.lists(st.integers(0, 3), max_size=60))
+def test_reruns_of_some_jobs_that_race_replace_their_numbers_in_every_order(tmp_path: Path, schedule: list[int]):
+    host = FakeHost()
+    for number in range(4):
+        deliver(host, f"job {number:02}", 4, tmp_path, failures=2)
+    turns = Turns(schedule, 3)
+
+    def again(number: int) -> None:
+        try:
+            facts = {"attempt": 2, "before": lambda _name: turns.take(number)}
+            deliver(host, f"job {number:02}", 4, tmp_path, **facts)
+        finally:
+            turns.leave(number)
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(again, number) for number in range(3)]:
+            done.result(timeout=60)
+    [only] = host.comments["42"]
+    assert "2 new failures" in only.body and "4 of 4 shards" in only.body
+
+
+def test_one_workflow_of_whole_jobs_racing_leaves_one_comment_and_a_check_each(tmp_path: Path):
+    host, adapters = FakeHost(), [JobAdapter() for _ in range(6)]
+
+    def run(number: int) -> None:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        bad = "<testcase name='bad'><failure message='no'/></testcase>" if number == 3 else ""
+        (folder / "junit.xml").write_text(f"<testsuite><testcase name='good'/>{bad}</testsuite>", encoding="utf-8")
+        adapter = adapters[number] = JobAdapter(context=PULL_REQUEST, host=host)
+
+        async def go() -> None:
+            config = {"shard": f'{{"os": "linux", "python": "3.1{number}"}}', "shard_total": 6}
+            async with client_over(adapter, folder, context=PULL_REQUEST, config=config) as client:
+                outcome = await client.report(["junit.xml"])
+                assert outcome.report.state is (RunState.FAILURE if number == 3 else RunState.SUCCESS)
+
+        asyncio.run(go())
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(run, number) for number in range(6)]:
+            done.result(timeout=120)
+    [only] = host.comments["42"]
+    assert "6 of 6 shards" in only.body and "linux &#47; 3&#46;13" in only.body
+    names = {run.name for adapter in adapters for run in adapter.runs.values()}
+    assert names == {f"Test results (linux / 3.1{number})" for number in range(6)}
+    assert all(adapter.outputs["comment-url"] == only.url for adapter in adapters)
+    assert [adapter.outputs["conclusion"] for adapter in adapters].count("failure") == 1
+    assert json.loads(adapters[0].outputs["json"])["verdicts"]["new"] == 0
 
 
 def test_a_wide_matrix_does_not_read_every_part_in_every_job(tmp_path: Path):
