@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from ci_bridge import platforms
-from ci_bridge.models import Credentials
 from ci_bridge.options import NOT_YET, Option, options
-from ci_bridge.protocols import ROLES, capabilities_of
+from ci_bridge.protocols import ROLES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "configuration.md"
@@ -121,7 +121,7 @@ adapter in this version is detected and described in full, and delivers to files
 ROLES_INTRODUCTION = """
 ## What an adapter can do
 
-`ci_client.capabilities` names the roles that the adapter in use fills.
+`ci_client.capabilities` names the roles that the adapter in use fills: those that this job's tokens allow.
 
 | capability | what it means | filled by |
 |---|---|---|
@@ -137,13 +137,22 @@ def capabilities_page() -> str:
         page = f"[{platform.title}](../ci_bridge/platforms/{platform.name}/README.md)"
         rows.append(f"| `{platform.name}` | {page} | {delivers} | {tokens} |")
         if platform.connect:
-            for role in capabilities_of(platform.connect({}, Credentials())):
+            for role in _most_that_it_can(platform.name):
                 filled.setdefault(role, []).append(platform.name)
     roles = [
         f"| `{name}` | {(role.__doc__ or '').partition('. ')[0].rstrip('.')} | {', '.join(filled.get(name, []))} |"
         for name, role in ROLES.items()
     ]
     return CAPABILITIES_INTRODUCTION + "\n".join(rows) + "\n" + ROLES_INTRODUCTION + "\n".join(roles) + "\n"
+
+
+def _most_that_it_can(name: str) -> set[str]:
+    """The roles of a platform's fullest adapter; what a job gets depends on its tokens."""
+    module = importlib.import_module(f"ci_bridge.platforms.{name}.adapter")
+    classes = [
+        value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    return max(({role for role in ROLES if ROLES[role] in one.__mro__} for one in classes), key=len)
 
 
 def action_inputs() -> str:
