@@ -25,10 +25,7 @@ from ci_bridge.protocols import Finding, Health, SupportsStore
 from tests.fakes.adapter import FakeAdapter
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, MERGE, job_environment
-from tests.fakes.github_fixture import github as github_fixture
 from tests.fakes.github_state import PERMISSIONS
-
-github = github_fixture
 
 GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/></testsuite>'
 

@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
-from ci_bridge.models import BuildContext, RunState
+from ci_bridge.models import BuildContext, Credentials, RunState
+from ci_bridge.platforms.github import connect, read_context
 from ci_bridge.running import Command, RunOutcome, Watch, run_command
 from tests.fakes.adapter import Failure, FakeAdapter
 from tests.fakes.clients import Clock, client_over
+from tests.fakes.github import FakeGitHub
+from tests.fakes.github_env import job_environment
 
 GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/></testsuite>'
 RED = '<testsuite name="s"><testcase classname="c" name="b"><failure message="41 != 42"/></testcase></testsuite>'
@@ -413,3 +416,37 @@ class TestLiveStatus:
         run_over(adapter, tmp_path, writes(GREEN, then="sleep 0.9"), update_interval=0.3)
         states = [state for state, _ in adapter.shown]
         assert states == sorted(states) and states[-1] == "success"
+
+
+class TestOnGitHub:
+    def run_in_a_job(self, github: FakeGitHub, tmp_path: Path, words: list[str], **settings: Any) -> RunOutcome:
+        env = job_environment(github, tmp_path, "pull_request")
+        context = read_context(env)
+        adapter = connect(env, Credentials(directory=tmp_path / "distributed_test_results"))
+
+        async def job() -> RunOutcome:
+            async with client_over(
+                adapter, tmp_path, context=context, config=settings, env=env, clock=PassingTime()
+            ) as client:
+                return await run_command(client, Command(words, directory=tmp_path), workspace=tmp_path)
+
+        return asyncio.run(job())
+
+    def test_one_check_run_begins_with_the_command_and_ends_with_the_report(
+        self, github: FakeGitHub, tmp_path: Path
+    ) -> None:
+        self.run_in_a_job(github, tmp_path, writes(GREEN, then="sleep 1.2"), update_interval=0.4)
+        [check] = github.check_runs
+        assert (check.status, check.conclusion) == ("completed", "success")
+        sent = [json.loads(request.body) for request in github.api.requests("", "/check-runs") if request.body]
+        assert [facts["status"] for facts in sent[:2]] == ["in_progress", "in_progress"]
+        assert "1 so far: 1 passed" in sent[1]["output"]["summary"] + sent[2]["output"]["summary"]
+
+    def test_a_command_that_wrote_nothing_leaves_a_failed_check_with_the_reason(
+        self, github: FakeGitHub, tmp_path: Path
+    ) -> None:
+        outcome = self.run_in_a_job(github, tmp_path, ["sh", "-c", "exit 9"])
+        assert outcome.exit_code == 9
+        [check] = github.check_runs
+        assert (check.status, check.conclusion) == ("completed", "failure")
+        assert "the command exited with 9 and wrote no results" in (check.summary or "")
