@@ -262,9 +262,9 @@ async def hand_on(
     Returns:
         The receipt of saving it, with what was read of the store and what became of the segment.
     """
+    read = travels.problem or f"read {travels.reading}"
     problem = "" if record.uid in travels.stored else await share(place, record, report, judged)
     compacted = await compact(place) if saved and not problem else ""
-    read = travels.problem or f"read {travels.reading}"
     reason = "; ".join(filter(None, (saved.reason, read, problem, compacted)))
     stored = record.uid in travels.stored
     if stored and saved.state in ("sent", "degraded"):

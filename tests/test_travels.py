@@ -1,0 +1,382 @@
+"""The history travels with a build: read before judging, stored after it, and a store that fails costs a warning."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci_bridge.errors import HistoryError, PermissionDeniedError, TransientError
+from ci_bridge.history import History
+from ci_bridge.history.folder_store import FolderStore
+from ci_bridge.history.segments import decode, encode
+from ci_bridge.history.travelling import TravellingHistory
+from ci_bridge.models import BuildContext, Receipt, Verdict
+from ci_bridge.reporting import ReportOutcome
+from ci_bridge.travels import is_main, is_trusted
+from tests.fakes.adapter import Failure, FakeHost, JobAdapter
+from tests.fakes.clients import PULL_REQUEST, client_over
+from tests.history.samples import record, remember, rows, uids
+
+PUSH = BuildContext(
+    "fake", repository="acme/shop", commit_sha="a" * 40, branch="main", default_branch="main", event="push",
+    build_id="700", job_id="unit",
+)  # fmt: skip
+PASSED = '<testsuite name="unit"><testcase classname="Cart" name="test_total" time="0.5"/></testsuite>'
+FAILED = PASSED.replace("/></", "><failure message='41 != 42'/></testcase></")
+BASE, SEGMENT = "ci-bridge-base", "ci-bridge-segment-"
+
+
+def run(body: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(body, 60))
+
+
+def job(host: FakeHost, context: BuildContext, *, trusted: bool | None = None, expires: bool = True) -> JobAdapter:
+    trusted = is_trusted(context) if trusted is None else trusted
+    return JobAdapter(context=context, host=host, trusted=trusted, store_expires=expires)
+
+
+def report(
+    workspace: Path, adapter: JobAdapter, xml: str = FAILED, config: Mapping[str, Any] | None = None
+) -> tuple[ReportOutcome, Receipt]:
+    """One job: write a result file, report it, answer the outcome and the receipt of the history."""
+    workspace.mkdir(exist_ok=True)
+    (workspace / "TEST-unit.xml").write_text(xml)
+
+    async def body() -> ReportOutcome:
+        async with client_over(adapter, workspace, context=adapter.context, config=config) as client:
+            return await client.report()
+
+    outcome: ReportOutcome = run(body())
+    (receipt,) = (receipt for receipt in outcome.report.receipts if receipt.channel == "history")
+    return outcome, receipt
+
+
+def names(host: FakeHost, prefix: str) -> list[str]:
+    return [put.stored.name for put in host.puts if put.stored.name.startswith(prefix)]
+
+
+def verdicts(outcome: ReportOutcome) -> list[Verdict]:
+    return [judged.verdict for judged in outcome.report.judgement.judged]
+
+
+# --- a build and the next
+
+
+def test_the_second_build_knows_what_the_first_one_saw(tmp_path: Path) -> None:
+    host = FakeHost()
+    first, receipt = report(tmp_path / "one", job(host, PUSH))
+    assert verdicts(first) == [Verdict.UNJUDGED]
+    assert (receipt.state, receipt.via) == ("sent", "store")
+    assert "read no earlier history" in receipt.reason
+    assert "compacted (there is no base yet)" in receipt.reason
+    second, receipt = report(tmp_path / "two", job(host, replace(PUSH, build_id="701")))
+    assert verdicts(second) == [Verdict.KNOWN]
+    assert "read base of 2026-01-01 00:00 UTC + 0 segments" in receipt.reason
+    assert "compacted" not in receipt.reason
+    assert len(names(host, SEGMENT)) == 2
+    assert names(host, BASE) == [BASE]
+
+
+def test_a_segment_holds_the_run_with_its_cases_and_numbers(tmp_path: Path) -> None:
+    host, workspace = FakeHost(), tmp_path
+    (workspace / "TEST-unit.xml").write_text(FAILED)
+
+    async def body() -> str:
+        async with client_over(job(host, PUSH), workspace, context=PUSH, config={"shard": "linux"}) as client:
+            made = await client.create_test_run({"name": "nightly"})
+            await client.record_performance_metric(made.id, "load", "requests", 12.5, "1/s")
+            await client.report(test_run_id=made.id)
+            return made.id
+
+    uid = run(body())
+    (put,) = (put for put in host.puts if put.stored.name.startswith(SEGMENT))
+    segment = decode(put.data)
+    assert put.stored.name.startswith(f"{SEGMENT}{uid}-linux-")
+    assert (segment.run.uid, segment.run.shard, segment.run.build, segment.run.totals.failed) == (
+        uid,
+        "linux",
+        "700",
+        1,
+    )
+    assert [(metric.name, metric.value) for metric in segment.metrics] == [("requests", 12.5)]
+    ((rows_of_it, signatures),) = segment.parts()
+    assert rows_of_it[0][7] is not None and rows_of_it[0][7][1] == "41 != 42"
+    assert len(signatures) == 1
+
+
+def test_a_pull_request_reads_the_base_branch_and_leaves_nothing_that_others_believe(tmp_path: Path) -> None:
+    host = FakeHost()
+    report(tmp_path / "one", job(host, PUSH))
+    outcome, receipt = report(tmp_path / "pr", job(host, PULL_REQUEST))
+    assert verdicts(outcome) == [Verdict.KNOWN]
+    assert (receipt.state, receipt.via) == ("sent", "store")
+    assert [put.trusted for put in host.puts if put.stored.build_id == "777"] == [False]
+    assert len(names(host, BASE)) == 1
+    after, _ = report(tmp_path / "two", job(host, replace(PUSH, build_id="701")))
+    assert verdicts(after) == [Verdict.KNOWN]
+    with History.read(tmp_path / "two" / "distributed_test_results" / "history.sqlite") as history:
+        assert [row["build_id"] for row in history.runs()] == ["701", "700"]
+
+
+@pytest.mark.parametrize("event", ["pull_request", "pull_request_target", "workflow_run", "issue_comment"])
+def test_builds_that_strangers_can_start_never_compact(tmp_path: Path, event: str) -> None:
+    host = FakeHost()
+    _, receipt = report(tmp_path, job(host, replace(PUSH, event=event)))
+    assert receipt.state == "sent"
+    assert names(host, BASE) == []
+    assert len(names(host, SEGMENT)) == 1
+
+
+def test_a_pull_request_with_many_segments_says_that_it_read_ten(tmp_path: Path) -> None:
+    host = FakeHost()
+    for number in range(13):
+        report(tmp_path / "side", job(host, replace(PUSH, branch="topic", build_id=f"6{number:02d}")))
+        assert names(host, BASE) == []  # a topic branch leaves that to the default branch
+    adapter = job(host, PULL_REQUEST)
+    _, receipt = report(tmp_path / "pr", adapter)
+    assert "read no base yet + 10 of 13 segments" in receipt.reason
+    assert adapter.calls["get_object"] == 10
+    assert adapter.calls["list_objects"] == 2
+
+
+# --- several processes of one job
+
+
+def test_steps_of_one_job_read_the_store_once_and_keep_what_they_saved(tmp_path: Path) -> None:
+    host = FakeHost()
+    report(tmp_path / "before", job(host, PUSH))
+    context = replace(PUSH, build_id="701")
+
+    async def measure() -> str:
+        async with client_over(job(host, context), tmp_path / "job", context=context) as client:
+            made = await client.create_test_run({"name": "n"})
+            await client.record_performance_metric(made.id, "load", "requests", 3.0)
+            return made.id
+
+    uid = run(measure())
+    assert len(names(host, SEGMENT)) == 1  # its run is not over yet
+    adapter = job(host, context)
+    (tmp_path / "job" / "TEST-unit.xml").write_text(FAILED)
+
+    async def body() -> ReportOutcome:
+        async with client_over(adapter, tmp_path / "job", context=context) as client:
+            return await client.report(test_run_id=uid)
+
+    outcome = run(body())
+    assert verdicts(outcome) == [Verdict.KNOWN]
+    assert adapter.calls["list_objects"] == 0
+    segment = decode(host.puts[-1].data)
+    assert [metric.value for metric in segment.metrics] == [3.0]
+
+
+def test_what_an_earlier_build_left_on_a_machine_of_ones_own_is_not_believed(tmp_path: Path) -> None:
+    host = FakeHost()
+    report(tmp_path / "machine", job(host, PULL_REQUEST), PASSED)
+    report(tmp_path / "machine", job(host, PUSH))
+    assert len(uids(tmp_path / "machine" / "distributed_test_results" / "history.sqlite")) == 1
+
+
+def test_a_file_that_comes_with_the_checkout_is_not_believed(tmp_path: Path) -> None:
+    cache = tmp_path / "distributed_test_results" / "history.sqlite"
+    remember(cache, (record(1, "planted", "F"), {"test_total": "F"}))
+    cache.with_name("history.sqlite.read.json").write_text('{"build": "", "base": null, "read": 9, "waiting": []}')
+    outcome, receipt = report(tmp_path, job(FakeHost(), replace(PUSH, build_id=None)))
+    assert verdicts(outcome) == [Verdict.UNJUDGED]
+    assert "no earlier history" in receipt.reason
+
+
+# --- runs without a report
+
+
+def test_a_run_that_was_completed_by_hand_travels_too(tmp_path: Path) -> None:
+    host = FakeHost()
+
+    async def body() -> tuple[str, list[dict[str, Any]]]:
+        async with client_over(job(host, PUSH), tmp_path, context=PUSH) as client:
+            made = await client.create_test_run({"name": "n"})
+            await client.update_test_run(
+                made.id, {"status": "completed", "summary": {"total_tasks": 2, "task_statuses": {"completed": 2}}}
+            )
+            await client.record_performance_metric(made.id, "load", "late", 1.0)
+        async with client_over(job(host, PUSH), tmp_path / "other", context=replace(PUSH, build_id="701")) as client:
+            return made.id, await client.get_test_history()
+
+    uid, history = run(body())
+    assert [(row["id"], row["status"], row["completed_tasks"]) for row in history] == [(uid, "completed", 2)]
+    assert [metric.name for put in host.puts for metric in decode(put.data).metrics] == ["late"]
+
+
+# --- what fails
+
+
+def test_a_store_that_cannot_be_read_costs_the_comparison_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = FakeHost()
+    report(tmp_path / "one", job(host, PUSH))
+    adapter = job(host, replace(PUSH, build_id="701"))
+    adapter.failures["list_objects"] = Failure(PermissionDeniedError("HTTP 403", hint="add `actions: read`"))
+    with caplog.at_level(logging.WARNING):
+        outcome, receipt = report(tmp_path / "two", adapter)
+    assert verdicts(outcome) == [Verdict.UNJUDGED]
+    assert outcome.exit_code == 0
+    assert receipt.delivered and receipt.state == "degraded"
+    assert "actions: read" in receipt.reason
+    assert any("actions: read" in warning for warning in outcome.warnings)
+    assert caplog.text.count("history not read") == 1
+    assert len(names(host, SEGMENT)) == 2
+    assert len(names(host, BASE)) == 1  # who has not read cannot compact
+
+
+def test_a_short_outage_is_waited_for(tmp_path: Path) -> None:
+    host = FakeHost()
+    report(tmp_path / "one", job(host, PUSH))
+    adapter = job(host, replace(PUSH, build_id="701"))
+    for method in ("list_objects", "get_object", "put_object"):
+        adapter.failures[method] = Failure(TransientError("HTTP 502"), times=1)
+    outcome, receipt = report(tmp_path / "two", adapter)
+    assert verdicts(outcome) == [Verdict.KNOWN]
+    assert receipt.state == "sent"
+
+
+def test_a_segment_that_cannot_be_stored_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    adapter = job(FakeHost(), PUSH)
+    adapter.failures["put_object"] = Failure(PermissionDeniedError("HTTP 403"))
+    outcome, receipt = report(tmp_path, adapter)
+    assert outcome.exit_code == 0
+    assert receipt.delivered and receipt.state == "degraded"
+    assert "other builds will not know it" in receipt.reason
+    assert "segment was not stored" in caplog.text
+    assert uids(tmp_path / "distributed_test_results" / "history.sqlite") == [outcome.report.run.id]
+
+
+def test_the_history_says_so_where_it_could_not_be_read(tmp_path: Path) -> None:
+    adapter = job(FakeHost(), PUSH)
+    adapter.failures["list_objects"] = Failure(PermissionDeniedError("HTTP 403"))
+
+    async def body() -> None:
+        async with client_over(adapter, tmp_path, context=PUSH) as client:
+            with pytest.raises(HistoryError, match="403"):
+                await client.get_test_history()
+            with pytest.raises(HistoryError, match="403"):
+                await client.prune_history(30)
+
+    run(body())
+
+
+def test_a_hostile_store_ends_in_a_warning(tmp_path: Path) -> None:
+    host = FakeHost()
+    first = job(host, PUSH)
+    first.put_object(BASE, b"x" * 1000, 14)
+    first.put_object(f"{SEGMENT}x", b"y" * 1000, 30)
+    outcome, receipt = report(tmp_path, first)
+    assert verdicts(outcome) == [Verdict.UNJUDGED]
+    assert "none of the 1 bases" in receipt.reason
+    assert len(names(host, BASE)) == 1
+
+
+# --- a folder
+
+
+def folder_report(tmp_path: Path, name: str, context: BuildContext, xml: str = FAILED) -> tuple[ReportOutcome, Receipt]:
+    adapter = JobAdapter(context=context)
+    return report(tmp_path / name, adapter, xml, {"history_url": str(tmp_path / "shared")})
+
+
+def test_machines_that_share_a_folder_share_the_history(tmp_path: Path) -> None:
+    folder_report(tmp_path, "one", PUSH)
+    outcome, receipt = folder_report(tmp_path, "two", replace(PUSH, build_id="701"))
+    assert verdicts(outcome) == [Verdict.KNOWN]
+    assert "+ 0 segments" in receipt.reason
+    store = FolderStore(tmp_path / "shared")
+    assert len(store.list_objects(SEGMENT, 10)) == 2
+    assert len(store.list_objects(BASE, 10)) == 1
+
+
+def test_a_pull_request_on_a_shared_folder_is_kept_apart(tmp_path: Path) -> None:
+    folder_report(tmp_path, "pr", PULL_REQUEST)
+    outcome, _ = folder_report(tmp_path, "one", PUSH)
+    assert verdicts(outcome) == [Verdict.UNJUDGED]
+    assert len(FolderStore(tmp_path / "shared").list_objects(SEGMENT, 10)) == 1
+
+
+def test_a_folder_that_holds_a_history_file_keeps_it(tmp_path: Path) -> None:
+    remember(tmp_path / "shared" / "history.sqlite", (record(1, "earlier", "P"), {"test_total": "P"}))
+    folder_report(tmp_path, "one", PUSH)
+    assert len(uids(tmp_path / "shared" / "history.sqlite")) == 2
+    assert FolderStore(tmp_path / "shared").list_objects("ci-bridge", 10) == []
+
+
+def test_the_history_of_a_folder_can_be_looked_at_checked_and_pruned_from_anywhere(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "shared")
+    writer = TravellingHistory(store, tmp_path / "writer" / "history.sqlite")
+    for number in range(4):
+        began = datetime.now(UTC) - timedelta(days=0 if number else 40)
+        one = replace(record(0, f"run-{number}", "P"), ts=began)
+        writer.publish(one.uid, encode(one, rows({"test_total": "P"})))
+
+    async def body(name: str, days: int | None) -> tuple[int, dict[str, Any], int]:
+        (tmp_path / name).mkdir()
+        config = {"history_url": str(tmp_path / "shared")}
+        async with client_over(JobAdapter(context=PUSH), tmp_path / name, context=PUSH, config=config) as client:
+            pruned = await client.prune_history(days) if days else 0
+            return len(await client.get_test_history()), await client.check_history(), pruned
+
+    count, checked, _ = run(body("look", None))
+    assert (count, checked["sound"]) == (4, True)
+    assert run(body("prune", 30))[2] == 1
+    assert run(body("look again", None))[0] == 3
+    assert len(store.list_objects(BASE, 10)) == 1
+
+
+def test_only_the_projects_own_builds_prune_what_all_share(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with client_over(job(FakeHost(), PULL_REQUEST), tmp_path, context=PULL_REQUEST) as client:
+            with pytest.raises(HistoryError, match="of the project itself"):
+                await client.prune_history(30)
+
+    run(body())
+
+
+# --- where nothing travels
+
+
+def test_a_laptop_keeps_its_one_file(tmp_path: Path) -> None:
+    adapter = job(FakeHost(), BuildContext("local", branch="main"))
+    _, receipt = report(tmp_path, adapter)
+    assert (receipt.state, receipt.via, adapter.calls["put_object"]) == ("sent", "history", 0)
+
+
+def test_where_history_is_switched_off_the_store_is_left_alone(tmp_path: Path) -> None:
+    adapter = job(FakeHost(), PUSH)
+    report(tmp_path, adapter, config={"enable_history_tracking": False})
+    assert not adapter.calls.keys() & {"list_objects", "get_object", "put_object"}
+
+
+@pytest.mark.parametrize(
+    ("event", "trusted"),
+    [
+        (None, True), ("push", True), ("schedule", True), ("workflow_dispatch", True), ("repository_dispatch", True),
+        ("pull_request", False), ("pull_request_target", False), ("workflow_run", False), ("issue_comment", False),
+        ("merge_group", False), ("release", False), ("discussion", False),
+    ],
+)  # fmt: skip
+def test_what_started_a_build_decides_whether_it_is_trusted(event: str | None, trusted: bool) -> None:
+    context = BuildContext("fake", event=event)
+    assert is_trusted(context) is trusted
+    assert not is_trusted(replace(context, pr_number="7"))
+    assert not is_trusted(replace(context, is_fork=True))
+
+
+def test_the_default_branch_schedules_and_unknown_default_branches_compact() -> None:
+    assert is_main(PUSH)
+    assert not is_main(replace(PUSH, branch="topic"))
+    assert is_main(replace(PUSH, branch="topic", event="schedule"))
+    assert is_main(replace(PUSH, branch="topic", default_branch=None))
