@@ -274,6 +274,8 @@ class Platform:
         connect: Opens the adapter; None where it does not exist yet.
         queue_events: Values of ``BuildContext.event`` of a merge queue's builds.
         fill: Fills absent fields of a context from the checkout at a directory; None where the environment tells all.
+        pipeline_folder: Where in a checkout its pipelines lie; the first part tells whose checkout it is. Empty where
+            there is none, or no template for it.
         probe: Finds out what will work with this adapter, and changes nothing on the platform; None where there is
             nothing to ask.
     """
@@ -290,3 +292,4 @@ class Platform:
     fill: Callable[[BuildContext, Path], BuildContext] | None = None
     queue_events: tuple[str, ...] = ()
     probe: Callable[[Adapter, BuildContext], Sequence[Finding]] | None = None
+    pipeline_folder: str = ""

@@ -80,7 +80,11 @@ class TestHelp:
         preparations: dict[tuple[str, ...], tuple[str, ...]] = {
             ("artifact", "download"): ("artifact", "upload", "README.md", "--name", "Read me"),
             ("history", "check"): ("report", "green.xml"),
+            ("publish",): ("collect", "green.xml"),
         }
+        if command == ("publish",):  # what is published belongs to a commit
+            for words in ("init -q", "-c user.name=a -c user.email=a@b.example commit -q --allow-empty -m x"):
+                subprocess.run(["git", *words.split()], cwd=workspace, check=True)
         if prepared := preparations.get(command):
             assert cli(*prepared, cwd=workspace).returncode == 0
         done = cli(*shlex.split(example[1]), cwd=workspace)

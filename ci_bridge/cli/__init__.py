@@ -25,9 +25,12 @@ def main() -> None:
 for _command in (
     jobs.report,
     jobs.run,
+    jobs.collect,
+    jobs.publish,
     looking.detect,
     looking.config,
     looking.doctor,
+    looking.init,
     deliveries.comment,
     deliveries.status,
     deliveries.summary,

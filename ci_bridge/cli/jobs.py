@@ -1,4 +1,4 @@
-"""The main job, by itself and around a test command."""
+"""The main job: by itself, around a test command, and in two halves for forks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ci_bridge.console import Progress, has_color, print_json, say, terminal_wid
 
 if TYPE_CHECKING:
     from ci_bridge.client import Client
+    from ci_bridge.models import InputFile, Totals
+    from ci_bridge.publishing import Collection
     from ci_bridge.reporting import ReportOutcome
     from ci_bridge.running import RunOutcome
 
@@ -118,6 +120,81 @@ def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) 
             say(f"hint: {outcome.error.hint}")
 
 
+@click.command(cls=OptionFlags)
+@click.argument("results", nargs=-1, metavar="[GLOB]...")
+@click.option("--into", metavar="FOLDER", help="Where the bundle goes; by default `bundle` in artifact_dir.")
+@common
+def collect(
+    results: tuple[str, ...],
+    into: str | None,
+    as_json: bool,
+    pairs: tuple[str, ...],
+    directory: str | None,
+    **flags: Any,
+) -> None:
+    """Read results and store them for a trusted build to publish; the untrusted half for pull requests from forks.
+
+    GLOB as for `report`. Nothing is judged, shown or remembered, and no token is needed.
+
+    \b
+    Example:
+      ci-bridge collect 'reports/**/*.xml'
+    """
+
+    async def job(client: Client) -> Collection:
+        with Progress(enabled=not as_json) as on_progress:
+            return await client.collect(results, into, on_progress=on_progress)
+
+    collection = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    receipt, total = collection.receipt, collection.totals.total
+    code = 3 if not total else 4 if receipt.state == "failed" else 0
+    if as_json:
+        print_json(
+            {
+                "bundle": str(collection.path),
+                "totals": _totals_facts(collection.totals),
+                "inputs": _input_facts(collection.files),
+                "receipt": receipt_facts(receipt),
+                "exit_code": code,
+            }
+        )
+    else:
+        for file in collection.files:
+            if file.note:
+                say(f"{file.path}: {file.state}, {file.note}")
+        say(f"{total} cases collected in {collection.path}")
+        if receipt.reason:
+            say(f"bundle {receipt.state} via {receipt.via}: {receipt.reason}")
+    sys.exit(code)
+
+
+@click.command(cls=OptionFlags)
+@click.argument("bundles", nargs=-1, metavar="[PATH]...")
+@common
+def publish(
+    bundles: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any
+) -> None:
+    """Judge and deliver what the build that triggered this one collected; the trusted half for forks.
+
+    PATH names bundles, or folders of them, that a step before has downloaded. Without one, the platform's store is
+    asked. The pull request comes from the code host, never from a bundle.
+
+    \b
+    Example:
+      ci-bridge publish distributed_test_results/bundle
+    """
+
+    async def job(client: Client) -> tuple[ReportOutcome, Sequence[str]]:
+        return await client.publish(bundles), client.platform.log_command_patterns
+
+    outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    if as_json:
+        print_json(outcome_facts(outcome))
+    else:
+        _print_outcome(outcome, patterns)
+    sys.exit(outcome.exit_code)
+
+
 def _print_outcome(outcome: ReportOutcome, patterns: Sequence[str]) -> None:
     from ci_bridge.report import print_terminal
 
@@ -139,24 +216,32 @@ def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:
         "state": str(report.state),
         "exit_code": outcome.exit_code,
         "headline": headline(report),
-        "totals": {
-            "total": totals.total,
-            "passed": totals.passed,
-            "failed": totals.failed,
-            "error": totals.error,
-            "skipped": totals.skipped,
-            "flaky": totals.flaky,
-            "duration": totals.duration,
-        },
+        "totals": _totals_facts(totals),
         "verdicts": {str(verdict): number for verdict, number in judgement.counts.items()},
         "baseline": None
         if judgement.baseline is None
         else {"branch": judgement.baseline.branch, "commit_sha": judgement.baseline.commit_sha},
-        "inputs": [
-            {"path": file.path, "format": file.format, "state": str(file.state), "cases": file.cases, "note": file.note}
-            for file in report.results.files
-        ],
+        "inputs": _input_facts(report.results.files),
         "files": {name: str(path) for name, path in outcome.files.items()},
         "receipts": [receipt_facts(receipt) for receipt in report.receipts],
         "warnings": list(outcome.warnings),
     }
+
+
+def _totals_facts(totals: Totals) -> dict[str, Any]:
+    return {
+        "total": totals.total,
+        "passed": totals.passed,
+        "failed": totals.failed,
+        "error": totals.error,
+        "skipped": totals.skipped,
+        "flaky": totals.flaky,
+        "duration": totals.duration,
+    }
+
+
+def _input_facts(files: Sequence[InputFile]) -> list[dict[str, Any]]:
+    return [
+        {"path": file.path, "format": file.format, "state": str(file.state), "cases": file.cases, "note": file.note}
+        for file in files
+    ]

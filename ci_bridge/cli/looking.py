@@ -1,4 +1,4 @@
-"""Commands that only look: ``detect``, ``config`` and ``doctor``."""
+"""Commands that look and set up: ``detect``, ``config``, ``doctor`` and ``init``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ci_bridge.cli.frame import common, errors, prepared
-from ci_bridge.console import print_findings, print_json, print_table, say, shown
+from ci_bridge.console import print_findings, print_json, print_line, print_table, say, shown
 
 if TYPE_CHECKING:
     from ci_bridge.config import LoadedSettings
@@ -110,6 +110,46 @@ def doctor(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
         else:
             print_findings(findings)
     sys.exit(code)
+
+
+@click.command()
+@click.argument("platform", required=False)
+@click.option("--template", default="ci-bridge", show_default=True, help="Which one, where a platform has several.")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the snippet instead of writing it.")
+@common
+def init(
+    platform: str | None,
+    template: str,
+    force: bool,
+    to_stdout: bool,
+    as_json: bool,
+    pairs: tuple[str, ...],
+    directory: str | None,
+) -> None:
+    """Write the pipeline snippet of PLATFORM, by default of the one that builds this checkout.
+
+    \b
+    Example:
+      ci-bridge init github --stdout
+    """
+    from ci_bridge import init as snippets
+    from ci_bridge import platforms
+
+    with errors(as_json=as_json):
+        prepared(pairs, directory)  # a configuration that is wrong is told now, not in the first build
+        root = Path(directory or Path.cwd())
+        chosen = platforms.load(platform) if platform else snippets.find_platform(root)
+        snippet = snippets.snippet(chosen, root, template)
+        if not to_stdout:
+            snippets.write(snippet, force=force)
+        if as_json:
+            facts = {"platform": snippet.platform, "template": snippet.template, "path": str(snippet.path)}
+            print_json({**facts, "written": not to_stdout, **({"text": snippet.text} if to_stdout else {})})
+        elif to_stdout:
+            print_line(snippet.text.rstrip("\n"))
+        else:
+            say(f"wrote {snippet.path}")
 
 
 def _json_value(loaded: LoadedSettings, name: str) -> Any:
