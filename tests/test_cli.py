@@ -42,6 +42,11 @@ def cli(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, stdin:
     )
 
 
+def make_commit(folder: Path) -> None:
+    for words in ("init -q", "-c user.name=a -c user.email=a@b.example commit -q --allow-empty -m x"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+
+
 def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command by its words."""
     found: list[tuple[str, ...]] = []
@@ -83,8 +88,7 @@ class TestHelp:
             ("publish",): ("collect", "green.xml"),
         }
         if command == ("publish",):  # what is published belongs to a commit
-            for words in ("init -q", "-c user.name=a -c user.email=a@b.example commit -q --allow-empty -m x"):
-                subprocess.run(["git", *words.split()], cwd=workspace, check=True)
+            make_commit(workspace)
         if prepared := preparations.get(command):
             assert cli(*prepared, cwd=workspace).returncode == 0
         done = cli(*shlex.split(example[1]), cwd=workspace)
@@ -252,6 +256,25 @@ class TestOtherCommands:
         assert json.loads(cli("history", "prune", "--json", cwd=workspace).stdout) == {"dropped_runs": 0}
         path.write_bytes(path.read_bytes()[:5000])
         assert cli("history", "check", cwd=workspace).returncode == 3
+
+    def test_what_is_collected_is_published(self, workspace: Path) -> None:
+        make_commit(workspace)
+        done = cli("collect", "*.xml", "--into", "out", "--json", cwd=workspace)
+        facts = json.loads(done.stdout)
+        assert (done.returncode, facts["exit_code"], facts["totals"]["total"]) == (0, 0, 2)
+        assert Path(facts["bundle"]).parent == workspace / "out" and facts["receipt"]["delivered"]
+        assert not (workspace / "distributed_test_results" / "report.json").exists()
+        published = cli("publish", facts["bundle"], "--json", "--fail-on", "failures", cwd=workspace)
+        outcome = json.loads(published.stdout)
+        assert (published.returncode, outcome["totals"]["failed"], outcome["state"]) == (1, 1, "failure")
+        assert "already failing" in cli("publish", "out", cwd=workspace).stderr
+
+    def test_collecting_or_publishing_nothing_is_code_3(self, workspace: Path) -> None:
+        assert cli("collect", "none.xml", cwd=workspace).returncode == 3
+        make_commit(workspace)
+        (workspace / "x.cibundle").write_text("no bundle")
+        done = cli("publish", "x.cibundle", cwd=workspace)
+        assert done.returncode == 3 and "no sound bundle" in done.stderr
 
     def test_nothing_recorded_yet_is_said(self, workspace: Path) -> None:
         done = cli("history", "runs", cwd=workspace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -44,11 +44,7 @@ def report(
         return outcome, client.platform.log_command_patterns
 
     outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
-    if as_json:
-        print_json(outcome_facts(outcome))
-    else:
-        _print_outcome(outcome, patterns)
-    sys.exit(outcome.exit_code)
+    _end(outcome, patterns, as_json=as_json)
 
 
 @click.command(cls=OptionFlags, context_settings={"allow_interspersed_args": False})
@@ -188,6 +184,10 @@ def publish(
         return await client.publish(bundles), client.platform.log_command_patterns
 
     outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    _end(outcome, patterns, as_json=as_json)
+
+
+def _end(outcome: ReportOutcome, patterns: Sequence[str], *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(outcome_facts(outcome))
     else:
@@ -208,6 +208,7 @@ def _print_outcome(outcome: ReportOutcome, patterns: Sequence[str]) -> None:
 def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:
     """The report in short, for scripts; the whole is in the file named by ``files.json``."""
     from ci_bridge.report import headline
+    from ci_bridge.report.wording import verdict_counts
 
     report = outcome.report
     totals, judgement = report.results.totals, report.judgement
@@ -217,7 +218,7 @@ def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "headline": headline(report),
         "totals": _totals_facts(totals),
-        "verdicts": {str(verdict): number for verdict, number in judgement.counts.items()},
+        "verdicts": {str(verdict): number for verdict, number in verdict_counts(report).items()},
         "baseline": None
         if judgement.baseline is None
         else {"branch": judgement.baseline.branch, "commit_sha": judgement.baseline.commit_sha},
@@ -229,15 +230,9 @@ def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:
 
 
 def _totals_facts(totals: Totals) -> dict[str, Any]:
-    return {
-        "total": totals.total,
-        "passed": totals.passed,
-        "failed": totals.failed,
-        "error": totals.error,
-        "skipped": totals.skipped,
-        "flaky": totals.flaky,
-        "duration": totals.duration,
-    }
+    from dataclasses import asdict
+
+    return {"total": totals.total, **asdict(totals)}
 
 
 def _input_facts(files: Sequence[InputFile]) -> list[dict[str, Any]]:
