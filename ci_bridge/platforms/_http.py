@@ -244,11 +244,16 @@ class OriginSession(requests.Session):
         Raises:
             PlatformError: It is larger.
             TransientError: It ends early or stalls.
+            OSError: ``to`` cannot be written.
         """
         place = self._place(response.request)
-        written = 0
-        with self._translated(place), response:
-            for chunk in _chunks(response):
+        written, chunks = 0, _chunks(response)
+        with response:
+            while True:
+                with self._translated(place):  # around the reading only: a full disk is no broken connection
+                    chunk = next(chunks, b"")
+                if not chunk:
+                    break
                 written += len(chunk)
                 if written > limit:
                     raise PlatformError(f"{place}: larger than {limit} bytes, not read")

@@ -207,6 +207,7 @@ platform = Platform(
     detect=detect,
     read_context=read_context,
     owns_url=owns_url,
+    connect=connect,
     queue_events=("merge_group", "push"),  # a push has a pull request on a queue's own branch only
     probe=probe,
     pipeline_folder=".github/workflows",

@@ -43,7 +43,7 @@ from ci_bridge.platforms.github import artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
 from ci_bridge.platforms.github.results_service import ResultsService
-from ci_bridge.platforms.github.runner import RunnerAdapter, store, upload
+from ci_bridge.platforms.github.runner import RunnerAdapter, disk_errors, store, upload
 from ci_bridge.protocols import (
     SupportsAnnotations,
     SupportsComments,
@@ -311,12 +311,12 @@ class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
         if not artifact_names.is_object_name(name):
             raise PlatformError(f"{name!r} is no name of a stored object")
-        with tempfile.TemporaryDirectory(prefix="ci-bridge-object-") as folder:
-            path = Path(folder, "object")
+        member = artifact_names.STORE_MEMBER
+        with disk_errors(name), tempfile.TemporaryDirectory(prefix="ci-bridge-object-") as folder:
+            path = Path(folder, member)
             path.write_bytes(data)
-            done = store(
-                self._service, path, name, artifact_names.STORE_MEMBER, retention_days, compress=False
-            )  # what is stored is compressed already
+            # Not compressed: what is stored is so already.
+            done = store(self._service, path, name, member, retention_days, compress=False)
         return StoredObject(done.id, name, done.created_at, len(data), self._context.build_id)
 
 

@@ -15,6 +15,7 @@ from ci_bridge.models import Artifact, ArtifactQuery, BuildContext, StoredObject
 from ci_bridge.platforms._http import OriginSession
 from ci_bridge.platforms.github import artifact_names, single_zip
 from ci_bridge.platforms.github.answers import Lists, number_of, time_of, understood
+from ci_bridge.platforms.github.runner import disk_errors
 
 TRUSTED_EVENTS = frozenset({"push", "schedule", "workflow_dispatch", "repository_dispatch"})
 """Events that only those can cause who may write to the repository."""
@@ -71,13 +72,9 @@ class ArtifactReader:
         label = artifact_names.Label(artifact.name, artifact.category, artifact.run_id, artifact.compressed)
         # One that another tool made may call its file what it likes.
         name = artifact_names.member_of(label) if artifact.run_id else None
-        with self._archive(artifact.id, MAX_DOWNLOAD) as archive:
-            try:
-                with open_atomically(to) as out:
-                    for chunk in single_zip.unpack(archive, title=artifact.name, limit=MAX_DOWNLOAD, name=name):
-                        out.write(chunk)
-            except OSError as error:
-                raise PlatformError(f"{to}: {error.strerror or error}") from error
+        with self._archive(artifact.id, MAX_DOWNLOAD) as archive, open_atomically(to) as out:
+            for chunk in single_zip.unpack(archive, title=artifact.name, limit=MAX_DOWNLOAD, name=name):
+                out.write(chunk)
 
     def trusted_objects(self, prefix: str, limit: int) -> list[StoredObject]:
         """The newest objects of runs that none but those who may write to the repository can have started."""
@@ -118,7 +115,7 @@ class ArtifactReader:
         if not answer.is_redirect:
             raise PlatformError(f"artifact {artifact_id}: the API did not say where it is")
         place = answer.headers["Location"]
-        with self._session.elsewhere(place) as blobs, tempfile.TemporaryFile() as archive:
+        with disk_errors(artifact_id), self._session.elsewhere(place) as blobs, tempfile.TemporaryFile() as archive:
             blobs.save(blobs.get(place, stream=True, allow_redirects=False), archive, limit)
             archive.seek(0)
             yield archive

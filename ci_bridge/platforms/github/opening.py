@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TextIO
 
+from ci_bridge.errors import AuthenticationError, ConfigError
 from ci_bridge.models import BuildContext, Credentials
 from ci_bridge.platforms import github
 from ci_bridge.platforms._http import Network, OriginSession
@@ -56,7 +57,7 @@ def open_adapter(
     """
     out = sys.stdout if stdout is None else stdout
     network = Network.from_environment(env)
-    service = None if github.results_refused(env) else ResultsService(env, network)
+    service = _service(env, network)
     name, token = _token(env, credentials)
     problem = github.api_refused(env)
     if not problem and not token:
@@ -94,6 +95,17 @@ def open_adapter(
     return GitHubActionAdapter(
         context, env, session=session, api_url=api_url, stdout=out, service=service, triggering_run=triggering_run
     )
+
+
+def _service(env: Environment, network: Network) -> ResultsService | None:
+    """The artifact service where there is one; an odd runtime token costs the uploads and nothing else."""
+    if github.results_refused(env):
+        return None
+    try:
+        return ResultsService(env, network)
+    except (AuthenticationError, ConfigError) as error:
+        logger.warning("artifacts cannot be uploaded: %s", error)
+        return None
 
 
 def _token(env: Environment, credentials: Credentials) -> tuple[str, str]:

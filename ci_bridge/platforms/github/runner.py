@@ -128,7 +128,7 @@ def upload(
     label = artifact_names.Label(artifact.name, artifact.category, artifact.run_id, artifact.compressed)
     name, member = artifact_names.name_of(label), artifact_names.member_of(label)
     stored = store(service, path, name, member, retention_days, compress=not artifact.compressed)
-    with path.open("rb") as stream:
+    with disk_errors(name), path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
     url = f"{context.build_url}/artifacts/{stored.id}" if context.build_url else None
     return replace(
@@ -152,7 +152,7 @@ def store(
     Raises:
         PlatformError: The service refuses or fails.
     """
-    with tempfile.TemporaryDirectory(prefix="ci-bridge-zip-") as folder:
+    with disk_errors(name), tempfile.TemporaryDirectory(prefix="ci-bridge-zip-") as folder:
         archive = Path(folder, "artifact.zip")
         single_zip.pack(path, member, archive, compress=compress)
         for attempt in range(1, _ATTEMPTS):
@@ -161,6 +161,19 @@ def store(
             except ConflictError:
                 continue
         return service.upload(archive, artifact_names.again(name, _ATTEMPTS), retention_days)
+
+
+@contextmanager
+def disk_errors(name: str) -> Iterator[None]:
+    """What the disk says while an artifact is on its way, as our error.
+
+    Raises:
+        PlatformError: Instead of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(f"artifact {name}: {error.strerror or error}", hint="the disk may be full") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,17 +12,28 @@ from typing import Any
 
 import pytest
 
+from ci_bridge import platforms
 from ci_bridge.errors import (
     AuthenticationError,
     CIBridgeError,
     ConfigError,
+    MissingDependencyError,
     NotFoundError,
     PermissionDeniedError,
     PlatformError,
     RateLimitedError,
     TransientError,
 )
-from ci_bridge.models import Annotation, CommitStatus, PullRequest, RunState, Severity, StatusState, TestRun
+from ci_bridge.models import (
+    Annotation,
+    CommitStatus,
+    Credentials,
+    PullRequest,
+    RunState,
+    Severity,
+    StatusState,
+    TestRun,
+)
 from ci_bridge.platforms.github.adapter import GitHubActionAdapter
 from ci_bridge.protocols import ROLES, capabilities_of
 from tests.fakes.github import FakeGitHub
@@ -59,6 +71,13 @@ def calls_of(github: FakeGitHub) -> list[str]:
 
 
 # ---- which adapter a job gets
+
+
+def test_the_platform_opens_this_adapter(github: FakeGitHub, tmp_path: Path) -> None:
+    platform = platforms.load("github")
+    adapter = platforms.open_adapter(platform, job_environment(github, tmp_path), Credentials())
+    assert isinstance(adapter, GitHubActionAdapter) and adapter.context.repository == "acme/shop"
+    adapter.close()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +144,29 @@ def test_gh_token_and_given_credentials_are_tokens_too(github: FakeGitHub, tmp_p
 def test_an_api_address_that_is_none_is_a_wrong_configuration(github: FakeGitHub, tmp_path: Path) -> None:
     env = job_environment(github, tmp_path, uploads=False)
     assert isinstance(error_of(lambda: open_env(env, api_url="nonsense")), ConfigError)
+
+
+@pytest.mark.parametrize("name", ["ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL"])
+def test_an_odd_runtime_costs_the_uploads_only(
+    github: FakeGitHub, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapter = open_env({**job_environment(github, tmp_path), name: "nonsense"})
+    assert capabilities_of(adapter) == RUNNER | API and "artifacts cannot be uploaded" in caplog.text
+
+
+def test_the_sdk_is_needed_with_a_token_only(
+    github: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = job_environment(github, tmp_path)
+    monkeypatch.setitem(sys.modules, "github", None)
+    loaded = [name for name in sys.modules if name.startswith("github.")]
+    for name in (*loaded, "ci_bridge.platforms.github.adapter"):
+        monkeypatch.delitem(sys.modules, name)
+    platform = platforms.load("github")
+    with pytest.raises(MissingDependencyError, match=r"ci-bridge\[github\]"):
+        platforms.open_adapter(platform, env, Credentials())
+    del env["GITHUB_TOKEN"]
+    assert capabilities_of(platforms.open_adapter(platform, env, Credentials())) == RUNNER | {"upload"}
 
 
 def test_an_enterprise_servers_paths_are_below_its_prefix(tmp_path: Path) -> None:

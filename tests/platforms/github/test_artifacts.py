@@ -472,3 +472,27 @@ def test_nothing_is_deleted(adapter: GitHubActionAdapter) -> None:
     assert adapter.store_expires
     stored = adapter.put_object("ci-bridge-base", b"x", 1)
     assert isinstance(error_of(lambda: adapter.delete_object(stored)), PlatformError)
+
+
+def test_a_disk_that_takes_nothing_is_one_of_our_errors(
+    github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = adapter.put_object(f"{SEGMENT}1", b"data", 3)
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
+    file = Artifact("", "log", "0190-run", "logs")
+    listed = adapter.upload_artifact(source, file, 3)
+    calls: list[Callable[[], object]] = [
+        lambda: adapter.download_artifact(listed, tmp_path / "source" / "no-folder"),
+        lambda: adapter.upload_artifact(tmp_path / "gone", file, 3),
+    ]
+    for call in calls:
+        assert "artifact" in str(error_of(call))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no" / "such"))
+    calls = [
+        lambda: adapter.get_object(stored, 10),
+        lambda: adapter.put_object(f"{SEGMENT}2", b"data", 3),
+        lambda: adapter.upload_artifact(source, file, 3),
+    ]
+    for call in calls:
+        assert isinstance(error_of(call), PlatformError)
