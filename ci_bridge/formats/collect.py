@@ -6,18 +6,17 @@ process, so nobody can craft names that fall together; by chance two of five mil
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from heapq import nlargest
 from itertools import chain
 from operator import itemgetter
 from types import TracebackType
-from typing import Protocol
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._spool import Cases, CaseStore, Spool, text_size
-from ci_bridge.formats.plugin import MAX_SECONDS, Limits, clean_name, clean_text, cut_text
+from ci_bridge.formats._clean import Cleaner, Mask, fitted, sane, text_size
+from ci_bridge.formats._spool import Cases, CaseStore, Spool
+from ci_bridge.formats.plugin import Limits, clean_text
 from ci_bridge.models import (
     SEPARATOR,
     Attempt,
@@ -32,8 +31,6 @@ from ci_bridge.models import (
 )
 
 _identity = itemgetter(0, 1, 2, 3)
-_names = itemgetter(1, 2, 3)
-_suite = itemgetter(0)
 _seconds = itemgetter(6)
 _PASSED = str(Outcome.PASSED)
 _BATCH = 4096
@@ -41,20 +38,7 @@ _BATCH_TEXT = 4 << 20
 _SLOWEST = 20
 _MOST_ATTEMPTS = 20
 _MOST_NOTES = 5
-_MESSAGE = 4096
 _Key = tuple[tuple[str, ...], str, str, str]
-
-
-class Mask(Protocol):
-    """What hides secrets; :class:`ci_bridge.masking.Masker` is one."""
-
-    def clean(self, text: str) -> str:
-        """The text with its secrets replaced."""
-        ...
-
-    def suspects(self, text: str) -> bool:
-        """False if the text surely holds no secret; fast."""
-        ...
 
 
 class Collected:
@@ -70,7 +54,7 @@ class Collected:
 
     def __init__(self, limits: Limits | None = None, mask: Mask | None = None, *, spool: bool = True) -> None:
         self._limits = limits or Limits()
-        self._mask = mask
+        self._cleaner = Cleaner(self._limits, mask)
         self._spool = Spool() if spool else None
         self._places: list[int] = []
         self._waiting: list[Row] = []  # passed cases that came singly
@@ -138,13 +122,10 @@ class Collected:
     # -- the sink of the parsers -------------------------------------------------------------------------------------
 
     def passed(self, suite: tuple[str, ...], classname: str, file: str, name: str, line: int, seconds: float) -> None:
-        limit = self._limits.name
+        clean = self._cleaner.name
         self._waiting.append(
-            (
-                tuple(clean_name(part, limit) for part in suite), clean_name(classname, limit),
-                clean_name(file, limit), clean_name(name, limit), line, _PASSED, _sane(seconds), None,
-            )
-        )  # fmt: skip
+            (tuple(map(clean, suite)), clean(classname), clean(file), clean(name), line, _PASSED, sane(seconds), None)
+        )
         if len(self._waiting) >= _BATCH:
             self._settle()
 
@@ -158,7 +139,8 @@ class Collected:
         if self._waiting:
             self._settle()
         self._count += 1 + len(case.attempts)
-        case = self._fit(case)
+        case, is_cut = self._cleaner.case(case)
+        self._cut_cases += is_cut
         if case.outcome is Outcome.PASSED and not case.attempts:
             self._take_passed([row_of_case(case)])
         else:
@@ -181,8 +163,7 @@ class Collected:
             self._take_passed(rows)
 
     def _take_passed(self, rows: list[Row]) -> None:
-        if self._mask is not None:
-            rows = self._masked(rows, self._mask)
+        rows = self._cleaner.masked(rows)
         hashes = set(map(hash, map(_identity, rows)))
         if (
             len(hashes) < len(rows)
@@ -221,18 +202,6 @@ class Collected:
                 self._passed.add(code)
                 new.append(row)
         return new
-
-    def _masked(self, rows: list[Row], mask: Mask) -> list[Row]:
-        suites = set(map(_suite, rows))
-        # Names hold no newline, so that a secret cannot arise from two of them.
-        joined = "\n".join(chain(chain.from_iterable(map(_names, rows)), chain.from_iterable(suites)))
-        if not mask.suspects(joined):
-            return rows
-        clean = mask.clean
-        return [
-            (tuple(map(clean, row[0])), clean(row[1]), clean(row[2]), clean_name(clean(row[3])), *row[4:])
-            for row in rows
-        ]
 
     # -- all other cases, one at a time ------------------------------------------------------------------------------
 
@@ -274,7 +243,7 @@ class Collected:
         if len(attempts) > _MOST_ATTEMPTS:
             attempts = (*attempts[: _MOST_ATTEMPTS // 2], *attempts[-_MOST_ATTEMPTS // 2 :])
             self.note(f"a case has more than {_MOST_ATTEMPTS} attempts; those in the middle are left out")
-        merged = _fitted(replace(new, attempts=attempts), self._limits.text)
+        merged = fitted(replace(new, attempts=attempts), self._limits.text)
         self._by_outcome[before].discard(code)
         self._by_outcome[new.outcome].add(code)
         self._store.put(code, merged)
@@ -285,39 +254,6 @@ class Collected:
             self._slowest[identity] = new.duration
         elif new.duration > self._slow_floor:
             self._rank(key, new.duration)
-
-    def _fit(self, case: Case) -> Case:
-        """A parser's case with names and texts that are clean, masked and within their caps."""
-        mask, limit = self._mask, self._limits.name
-        hide = mask.clean if mask is not None else str
-        spare = self._limits.text * 4  # more than is kept: secrets are masked before the cut proper
-
-        def name(text: str) -> str:
-            cleaned = clean_name(str(text), limit)
-            return clean_name(hide(cleaned), limit) if mask is not None and mask.suspects(cleaned) else cleaned
-
-        def text(raw: str) -> str:
-            return hide(clean_text(str(raw), spare)) if raw else ""
-
-        def attempt_of(attempt: Attempt) -> Attempt:
-            return Attempt(
-                Outcome(attempt.outcome), _sane(attempt.duration), name(attempt.type), text(attempt.message).strip(),
-                text(attempt.details).strip("\n"), text(attempt.output), text(attempt.error_output),
-            )  # fmt: skip
-
-        message, details = _split_message(text(case.message).strip(), text(case.details).strip("\n"), case)
-        fitted = Case(
-            name=name(case.name), classname=sys.intern(name(case.classname)), suite=tuple(map(name, case.suite)),
-            file=sys.intern(name(case.file)), line=case.line or None, outcome=Outcome(case.outcome),
-            duration=_sane(case.duration), type=name(case.type), message=message, details=details,
-            output=text(case.output), error_output=text(case.error_output),
-            attempts=tuple(attempt_of(attempt) for attempt in case.attempts),
-        )  # fmt: skip
-        if text_size(fitted) * 4 <= self._limits.text:
-            return fitted
-        cut = _fitted(fitted, self._limits.text)
-        self._cut_cases += cut is not fitted
-        return cut
 
     def _rank(self, key: _Key, seconds: float) -> None:
         if seconds <= self._slow_floor:
@@ -435,11 +371,6 @@ class Collected:
         return sum(map(len, self._by_outcome.values()))
 
 
-def _sane(seconds: float) -> float:
-    """A finite duration, whatever a parser hands over."""
-    return min(float(seconds), MAX_SECONDS) if seconds > 0.0 else 0.0
-
-
 def _case_of_key(key: _Key, row: Row) -> Case:
     """A passed row as a case."""
     suite, classname, file, name = key
@@ -453,47 +384,4 @@ def _case_of_key(key: _Key, row: Row) -> Case:
 def _attempt_of(case: Case) -> Attempt:
     return Attempt(
         case.outcome, case.duration, case.type, case.message, case.details, case.output, case.error_output
-    )  # fmt: skip
-
-
-def _split_message(message: str, details: str, case: Case) -> tuple[str, str]:
-    """One line of message, and all that was said in the details.
-
-    Some tools put a whole stack trace into the message, others leave the message out.
-    """
-    if not message:
-        first = next((line.strip() for line in details.splitlines() if line.strip()), "")
-        return (first[:_MESSAGE] if case.outcome in (Outcome.FAILED, Outcome.ERROR) else "", details)
-    first, newline, _ = message.partition("\n")
-    if not newline and len(message) <= _MESSAGE:
-        return message, details
-    whole = details if message in details else f"{message}\n\n{details}".rstrip("\n")
-    return first.rstrip()[:_MESSAGE], whole
-
-
-def _fitted(case: Case, limit: int) -> Case:
-    """The case with all its texts within ``limit`` bytes; what comes last and was captured only is cut first."""
-    left = limit
-    is_cut = False
-
-    def fit(text: str) -> str:
-        nonlocal left, is_cut
-        if len(text) * 4 > left and len(text.encode()) > left:
-            text, left, is_cut = cut_text(text, left), 0, True
-        else:
-            left -= len(text) if text.isascii() else len(text.encode())
-        return text
-
-    message, details = fit(case.message), fit(case.details)
-    earlier = [(fit(attempt.message), fit(attempt.details)) for attempt in reversed(case.attempts)]
-    error_output, output = fit(case.error_output), fit(case.output)
-    captured = [(fit(attempt.error_output), fit(attempt.output)) for attempt in reversed(case.attempts)]
-    if not is_cut:
-        return case
-    return replace(
-        case, message=message, details=details, output=output, error_output=error_output,
-        attempts=tuple(
-            replace(attempt, message=texts[0], details=texts[1], error_output=more[0], output=more[1])
-            for attempt, texts, more in zip(case.attempts, reversed(earlier), reversed(captured), strict=True)
-        ),
     )  # fmt: skip

@@ -273,13 +273,14 @@ class _Reader:
         """Take a start tag that is not simply a further case."""
         is_open = not self._ends
         self._leave_ended()
-        kind = local_name(tag)
-        attributes = _mapping(listed)
         if is_open:
             self._ends[:] = _READY
             self._open(_OpenCase(self._rows.pop(), None, self._text_limit))
             self._start_inside(tag, listed)
-        elif kind == _CASE:
+            return
+        kind = local_name(tag)
+        attributes = _mapping(listed)
+        if kind == _CASE:
             self._open(self._case_of(attributes))
         elif kind in _FINAL and self._stack:
             suite = self._path[-1] if self._path else "test suite"
@@ -447,10 +448,12 @@ def _settle(case: _OpenCase) -> tuple[Attempt, tuple[Attempt, ...]]:
     Surefire writes a test that passed in the end with ``flaky…`` elements only, and one that failed to the end with
     ``failure`` or ``error`` for the first attempt and ``rerun…`` for the later ones.
     """
+    stated = case.stated
+    if len(case.results) == 1 and stated is None and case.results[0].kind in _FINAL:
+        return case.results[0].attempt(), ()
     final = [result.attempt() for result in case.results if result.kind in _FINAL]
     flaky = [result.attempt() for result in case.results if result.kind in _FLAKY]
     rerun = [result.attempt() for result in case.results if result.kind in _RERUN]
-    stated = case.stated
     if stated is not None and _RANK[stated] > max((_RANK[attempt.outcome] for attempt in final), default=0):
         final.insert(0, Attempt(stated))
     executions = [*flaky, *([_worst(final)] if final else []), *rerun]
@@ -525,9 +528,10 @@ class _Rest:
 
 
 def _mapping(listed: list[str]) -> dict[str, str]:
-    """The first attributes of an element by local name; a flood of them is not listed to the end."""
-    listed = listed[: 2 * _MOST_ATTRIBUTES]
-    return {local_name(key): value for key, value in zip(listed[::2], listed[1::2], strict=True)}
+    """The first attributes of an element; a flood of them is not listed to the end."""
+    if len(listed) > 2 * _MOST_ATTRIBUTES:
+        listed = listed[: 2 * _MOST_ATTRIBUTES]
+    return dict(zip(listed[::2], listed[1::2], strict=True))
 
 
 def _is_count(text: str) -> bool:

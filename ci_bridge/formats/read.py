@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import os
     from datetime import datetime
 
-    from ci_bridge.formats.collect import Collected, Mask
+    from ci_bridge.formats._clean import Mask
+    from ci_bridge.formats.collect import Collected
     from ci_bridge.formats.files import Found
 
 ENTRY_POINTS = "ci_bridge.formats"
