@@ -32,6 +32,14 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&(?:#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,8}));|([A-Za-z][A-Za-z0-9]{0,30});)?")
 _PREDEFINED = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _TAG_STOP = re.compile("[\"'>]")
+# Text and tags without any flaw, so that only what is around a flaw is looked at in detail.
+_FLAWLESS = re.compile(
+    r"""(?:[^<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
+    </?[A-Za-z_:][^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
+    (?:"[^"<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+"
+       [^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+)*+>)++""",
+    re.VERBOSE,
+)
 _NAME_START = re.compile(r"</?[A-Za-z_:\u0080-\U0010ffff]")
 
 
@@ -128,6 +136,8 @@ class _Mender:
         return max(self._stop, reference.end()) if reference else self._stop
 
     def _text(self) -> str:
+        if flawless := _FLAWLESS.match(self._buffer, self._at, self._stop):
+            return self._take(flawless.end())
         end = self._buffer.find("<", self._at, self._stop)
         if end < 0:
             return _mended(self._take(self._partial()))

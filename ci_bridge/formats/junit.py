@@ -15,9 +15,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from ci_bridge.errors import ResultsError
+from ci_bridge.formats._junit_case import FINAL, RANK, RESULTS, WORDS, OpenCase, Result, settle
 from ci_bridge.formats._xml import CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
-from ci_bridge.formats.plugin import CappedText, Format, Sink, Source, clean_name, seconds_of
-from ci_bridge.models import Attempt, Case, Outcome, Row
+from ci_bridge.formats.plugin import Format, Sink, Source, clean_name, seconds_of
+from ci_bridge.models import Case, Outcome, Row
 
 if TYPE_CHECKING:
     from xml.parsers.expat import XMLParserType
@@ -28,67 +29,10 @@ _ROOTS = frozenset({"testsuites", "testsuite", "testcase"})
 _BURIED = re.compile(rb"<(?:[\w.-]+:)?testsuites?[\s>/]")
 _SUITES = frozenset({"testsuite", "testsuites"})
 _PASSED = str(Outcome.PASSED)
-_RANK = {Outcome.PASSED: 0, Outcome.SKIPPED: 1, Outcome.FAILED: 2, Outcome.ERROR: 3}
 _MOST_ATTRIBUTES = 256
 _BATCH = 1024
 _classname, _file, _name = map(itemgetter, (1, 2, 3))
 _names = itemgetter(1, 2, 3)
-
-_FINAL = {
-    "failure": Outcome.FAILED,
-    "error": Outcome.ERROR,
-    "skipped": Outcome.SKIPPED,
-    "disabled": Outcome.SKIPPED,
-    "ignored": Outcome.SKIPPED,
-}
-_FLAKY = {"flakyFailure": Outcome.FAILED, "flakyError": Outcome.ERROR}
-_RERUN = {"rerunFailure": Outcome.FAILED, "rerunError": Outcome.ERROR}
-_RESULTS = _FINAL | _FLAKY | _RERUN
-
-# Words of the attributes ``status`` and ``result``: GoogleTest, CTest, Bazel, and what in-house writers come up with.
-_WORDS = {
-    word: outcome
-    for outcome, words in {
-        Outcome.PASSED: "run passed pass success successful succeeded ok completed complete done executed "
-        "finished fixed",
-        Outcome.SKIPPED: "disabled notrun notexecuted skipped skip suppressed ignored ignore inconclusive pending todo "
-        "excluded filtered notstarted",
-        Outcome.FAILED: "failed fail failure failing unsuccessful ko regression",
-        Outcome.ERROR: "error errored crashed crash broken aborted timeout timedout",
-    }.items()
-    for word in words.split()
-}  # fmt: skip
-
-
-class _Result:
-    """One result element of a case: a failure, an error, a skip, or one of surefire's earlier attempts."""
-
-    def __init__(self, kind: str, attributes: dict[str, str], limit: int) -> None:
-        self.kind = kind
-        self.outcome = _RESULTS[kind]
-        self.type = attributes.get("type", "")
-        self.message = attributes.get("message", "")
-        self.text = CappedText(limit)
-        self.output = CappedText(limit)
-        self.error_output = CappedText(limit)
-
-    def attempt(self) -> Attempt:
-        return Attempt(
-            self.outcome, 0.0, self.type, self.message, str(self.text).strip("\n"), str(self.output),
-            str(self.error_output),
-        )  # fmt: skip
-
-
-class _OpenCase:
-    """The case whose children are being read."""
-
-    def __init__(self, row: Row, stated: Outcome | None, limit: int) -> None:
-        self.row = row
-        self.stated = stated
-        self.results: list[_Result] = []
-        self.path: list[str] = []
-        self.output = CappedText(limit)
-        self.error_output = CappedText(limit)
 
 
 class _Suite:
@@ -118,9 +62,9 @@ class _Reader:
         # is still open. Otherwise the first one stands for that case, and the others are yet to be taken off the stack.
         self._ends: list[str] = [_CASE]
         self._stack: list[_Suite | None] = []
-        self._outer: list[_OpenCase] = []
-        self._case: _OpenCase | None = None
-        self._result: _Result | None = None
+        self._outer: list[OpenCase] = []
+        self._case: OpenCase | None = None
+        self._result: Result | None = None
         self._path: tuple[str, ...] = ()
         self._file = ""
         self._keys: list[str] = []
@@ -275,17 +219,17 @@ class _Reader:
         self._leave_ended()
         if is_open:
             self._ends[:] = _READY
-            self._open(_OpenCase(self._rows.pop(), None, self._text_limit))
+            self._open(OpenCase(self._rows.pop(), None, self._text_limit))
             self._start_inside(tag, listed)
             return
         kind = local_name(tag)
         attributes = _mapping(listed)
         if kind == _CASE:
             self._open(self._case_of(attributes))
-        elif kind in _FINAL and self._stack:
+        elif kind in FINAL and self._stack:
             suite = self._path[-1] if self._path else "test suite"
             self._open(
-                _OpenCase((self._path, "", self._file, suite, 0, _PASSED, 0.0, None), None, self._text_limit), kind
+                OpenCase((self._path, "", self._file, suite, 0, _PASSED, 0.0, None), None, self._text_limit), kind
             )
             self._start_result(kind, attributes)
         else:
@@ -342,7 +286,7 @@ class _Reader:
             more = f" (and {self._lies - 1} more suites)" if self._lies > 1 else ""
             self._sink.note(f"counters disagree with the cases, which are believed: {self._first_lie}{more}")
 
-    def _case_of(self, attributes: dict[str, str]) -> _OpenCase:
+    def _case_of(self, attributes: dict[str, str]) -> OpenCase:
         """A case from attributes that the fast path does not take."""
         name = attributes.get("name", "")
         if not name:
@@ -362,18 +306,18 @@ class _Reader:
         stated: Outcome | None = None
         for key in ("status", "result"):
             word = attributes.get(key, "")
-            outcome = _WORDS.get("".join(filter(str.isalpha, word.lower())))
+            outcome = WORDS.get("".join(filter(str.isalpha, word.lower())))
             if outcome is None and word:
                 self._sink.note(f"{key}={word[:40]!r} is not known and was ignored")
             if outcome in (None, Outcome.PASSED) and len(self._plain_states) < _MOST_ATTRIBUTES:
                 self._plain_states.add(word)
-            if outcome is not None and _RANK[outcome] > _RANK[stated or Outcome.PASSED]:
+            if outcome is not None and RANK[outcome] > RANK[stated or Outcome.PASSED]:
                 stated = outcome
-        return _OpenCase(row, stated, self._text_limit)
+        return OpenCase(row, stated, self._text_limit)
 
     # -- inside a case -----------------------------------------------------------------------------------------------
 
-    def _open(self, case: _OpenCase, closing: str = _CASE) -> None:
+    def _open(self, case: OpenCase, closing: str = _CASE) -> None:
         if self._case is not None:
             self._outer.append(self._case)
         self._case, self._result = case, None
@@ -397,13 +341,13 @@ class _Reader:
             self._parser.CharacterDataHandler = holder.output.append
         elif kind == "system-err":
             self._parser.CharacterDataHandler = holder.error_output.append
-        elif kind in _RESULTS and self._result is None:
+        elif kind in RESULTS and self._result is None:
             self._start_result(kind, _mapping(listed))
 
     def _start_result(self, kind: str, attributes: dict[str, str]) -> None:
         assert self._case is not None
-        self._result = _Result(kind, attributes, self._text_limit)
-        self._case.results.append(self._result)
+        self._result = Result(kind, attributes, self._text_limit)
+        self._case.add(self._result)
         self._parser.CharacterDataHandler = self._result.text.append
 
     def _end_inside(self, _tag: str) -> None:
@@ -423,9 +367,9 @@ class _Reader:
         else:
             self._parser.CharacterDataHandler = self._result.text.append if self._result is not None else None
 
-    def _deliver(self, case: _OpenCase) -> None:
+    def _deliver(self, case: OpenCase) -> None:
         suite, classname, file, name, line, _, seconds, _ = case.row
-        last, attempts = _settle(case)
+        last, attempts = settle(case)
         output, error_output = str(case.output), str(case.error_output)
         if last.outcome is Outcome.PASSED and not (attempts or output or error_output):
             self._rows.append(case.row)
@@ -440,42 +384,6 @@ class _Reader:
                 output=last.output + output, error_output=last.error_output + error_output, attempts=attempts,
             )
         )  # fmt: skip
-
-
-def _settle(case: _OpenCase) -> tuple[Attempt, tuple[Attempt, ...]]:
-    """The last attempt of a case and the earlier ones, from its result elements.
-
-    Surefire writes a test that passed in the end with ``flaky…`` elements only, and one that failed to the end with
-    ``failure`` or ``error`` for the first attempt and ``rerun…`` for the later ones.
-    """
-    stated = case.stated
-    if len(case.results) == 1 and stated is None and case.results[0].kind in _FINAL:
-        return case.results[0].attempt(), ()
-    final = [result.attempt() for result in case.results if result.kind in _FINAL]
-    flaky = [result.attempt() for result in case.results if result.kind in _FLAKY]
-    rerun = [result.attempt() for result in case.results if result.kind in _RERUN]
-    if stated is not None and _RANK[stated] > max((_RANK[attempt.outcome] for attempt in final), default=0):
-        final.insert(0, Attempt(stated))
-    executions = [*flaky, *([_worst(final)] if final else []), *rerun]
-    if not final and not rerun:
-        executions.append(Attempt(Outcome.PASSED))
-    return executions[-1], tuple(executions[:-1])
-
-
-def _worst(results: list[Attempt]) -> Attempt:
-    """Several results of one attempt as one: the worst outcome with its message, and the texts of all."""
-    if len(results) == 1:
-        return results[0]
-    worst = max(results, key=lambda result: _RANK[result.outcome])
-    texts = [worst.details]
-    for result in results:
-        if result is not worst:
-            head = ": ".join(filter(None, (result.type, result.message)))
-            texts.append("\n".join(filter(None, (head, result.details))))
-    return Attempt(
-        worst.outcome, 0.0, worst.type, worst.message, "\n\n".join(filter(None, texts)),
-        "".join(result.output for result in results), "".join(result.error_output for result in results),
-    )  # fmt: skip
 
 
 class _Target:
