@@ -211,7 +211,8 @@ def test_all_attempts_share_one_cap_of_text() -> None:
         for _ in range(10):
             results.add(Case(name="t", outcome=Outcome.FAILED, message="m", details="x" * 600, output="y" * 600))
         (case,) = finish(results)
-        size = sum(len(part.details) + len(part.output) for part in (case, *case.attempts))
+        parts: list[Case | Attempt] = [case, *case.attempts]
+        size = sum(len(part.details) + len(part.output) for part in parts)
         assert size < 1000 + 40 * 20
         assert case.details == "x" * 600
 
