@@ -122,7 +122,12 @@ def report(
         for warning in outcome.warnings:
             say(f"warning: {warning}")
         print_terminal(
-            outcome.report, stream=sys.stderr, color=has_color(), console_width=terminal_width(), patterns=patterns
+            outcome.report,
+            stream=sys.stderr,
+            color=has_color(),
+            console_width=terminal_width(),
+            patterns=patterns,
+            base=f"{Path(directory or '').resolve()}{os.sep}",
         )
     sys.exit(outcome.exit_code)
 

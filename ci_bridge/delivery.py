@@ -24,7 +24,10 @@ from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
 
-SUPERSEDED = "_Superseded by a newer comment below._"
+_LOOKS = 6
+"""How often racing jobs look before they leave it to the next run."""
+
+SUPERSEDED = "_Superseded by another comment of ci-bridge on this pull request._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,13 @@ class Rung:
         via: Its name in the receipt.
         send: Called on the worker thread; answers where the result can be seen. None if the adapter cannot.
         missing: Why ``send`` is None.
+        seconds: Wall clock that one try may take; more for a transfer than for a call.
     """
 
     via: str
     send: Callable[[], str | None] | None
     missing: str = ""
+    seconds: float = CALL_SECONDS
 
 
 @dataclass(slots=True)
@@ -81,25 +86,27 @@ class Courier:
                 )
                 break
             try:
-                url = await self._call(rung.send)
+                url = await self._call(rung.send, rung.seconds)
             except ConfigError:
                 raise
             except CIBridgeError as error:
                 reasons.append(f"{rung.via}: {error}")
+                logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
                 logger.debug("channel %s", channel, exc_info=True)
                 reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
             else:
+                logger.info("%s via %s delivered", channel, rung.via)
                 degraded = bool(reasons or self.notice)
                 reason = "; ".join([*reasons, *([self.notice] if self.notice else [])])
                 return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], str | None]) -> str | None:
+    async def _call(self, send: Callable[[], str | None], seconds: float) -> str | None:
         async def once() -> str | None:
-            return await self.worker.run(send, timeout=min(CALL_SECONDS, max(0.05, self.deadline.remaining)))
+            return await self.worker.run(send, timeout=min(seconds, max(0.05, self.deadline.remaining)))
 
         return await retrying(once, self.policy, self.deadline)
 
@@ -114,6 +121,12 @@ class Courier:
 def skipped(channel: str, reason: str) -> Receipt:
     """The receipt of a delivery that was not wanted."""
     return Receipt(False, "", None, reason, channel, "skipped")
+
+
+def worst_of(receipts: Sequence[Receipt]) -> Receipt:
+    """The receipt that the caller of several deliveries has to know: a failed one, else the least good one."""
+    order = ("failed", "unsupported", "degraded", "sent", "skipped")
+    return min(receipts, key=lambda receipt: order.index(receipt.state))
 
 
 def upsert_comment(
@@ -135,24 +148,37 @@ def upsert_comment(
     Returns:
         The comment, or None if there was none and none was to be created.
     """
-    own = find_comment(host, pr_number, key)
+    own = next(iter(find_comments(host, pr_number, key)), None)
     if own is not None and own.body == body:
         return own
     if own is not None and not recreate:
         return host.update_comment(pr_number, own.id, body)
     if own is not None:
         host.update_comment(pr_number, own.id, SUPERSEDED)
-    return host.create_comment(pr_number, body) if create else None
+    if not create:
+        return None
+    kept = made = host.create_comment(pr_number, body)
+    # Another job may have created one between our look and our write. The oldest stays and says the newest, every other
+    # gives way; whoever writes last looks once more, so that a late write of one job is seen by it or by another.
+    for _ in range(_LOOKS):
+        oldest, *others = find_comments(host, pr_number, key) or [made]
+        if not others and oldest.id == kept.id:
+            break
+        for other in others:
+            host.update_comment(pr_number, other.id, SUPERSEDED)
+        kept = host.update_comment(pr_number, oldest.id, body)
+    return kept
 
 
-def find_comment(host: SupportsComments, pr_number: str, key: str) -> Comment | None:
-    """Our oldest comment with this key, None if there is none."""
+def find_comments(host: SupportsComments, pr_number: str, key: str) -> list[Comment]:
+    """Our comments with this key, oldest first; one, unless jobs raced."""
     author = host.whoami()
     first_line = marker(key)
-    for comment in host.list_comments(pr_number):
-        if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line:
-            return comment
-    return None
+    return [
+        comment
+        for comment in host.list_comments(pr_number)
+        if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line
+    ]
 
 
 def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequence[str] = ()) -> Rung:

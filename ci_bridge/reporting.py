@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TextIO
 
 from ci_bridge import analysis, formats
-from ci_bridge.artifacts import is_compressible, stage
+from ci_bridge.arguments import uuid7
+from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, is_compressible, stage, sweep
 from ci_bridge.atomic import open_text_atomically
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
-from ci_bridge.history import History
+from ci_bridge.history import History, View
 from ci_bridge.memory import record_of
 from ci_bridge.models import (
     Artifact,
@@ -214,9 +215,10 @@ async def run_report(
             time_unit=settings.time_unit,
             mask=place.masker,
             on_progress=progress,
-            exclude=[place.directory],
+            exclude=[place.directory / name for name in (*RESERVED_FILES, *RESERVED_FOLDERS)],
         )
 
+    run = await courier.worker.run(lambda: _own(place, run))
     results = await courier.worker.run(read)
     with results:
         judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
@@ -245,8 +247,11 @@ async def run_report(
         )
         report = replace(report, run=run)
         files: dict[str, Path] = {}
+        for file in results.files:
+            logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
         receipts.append(await courier.worker.run(lambda: _write_files(place, report, files)))
         report = replace(report, links={name: str(path) for name, path in files.items()})
+        courier.deadline = courier.deadline.restarted()  # reading takes what it takes; this budget is for deliveries
         receipts += await _deliver(place, report, files)
         receipts.append(await _remember(place, report, judgement.judged, warnings))
         report = replace(report, receipts=tuple(receipts))
@@ -276,18 +281,42 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
     try:
         with History.read(place.history_path) as history:
             context = place.context
-            view = history.view(
-                branch=base_branch(context, run),
-                shard=settings.shard or "",
-                build=run.build_id,
-                pr=run.pr_number,
-                uid=run.id,
-                now=place.clock(),
-            )
+
+            def seen_from(branch: str | None) -> View:
+                return history.view(
+                    branch=branch,
+                    shard=settings.shard or "",
+                    build=run.build_id,
+                    pr=run.pr_number,
+                    uid=run.id,
+                    now=place.clock(),
+                )
+
+            view = seen_from(base_branch(context, run))
+            if view.baseline is None and not run.pr_number and context.default_branch not in (None, view.branch):
+                # A branch without a past is compared with the one that it came from.
+                view = seen_from(context.default_branch)
+            logger.info("compared with %s", view.baseline)
             return analysis.judge(results, view, depth=depth, trends=settings.track_performance_trends)
     except HistoryError as error:
         warnings.append(f"history not used: {error}")
         return analysis.judge(results, None, depth=depth, trends=False)
+
+
+def _own(place: Workplace, run: TestRun) -> TestRun:
+    """The run under an id that no other build's run has.
+
+    Whatever ran in this job before us could have left us another run's id, and so have us replace that run.
+    """
+    if not place.settings.enable_history_tracking:
+        return run
+    try:
+        with History.read(place.history_path) as history:
+            if history.is_taken(record_of(place, run)):
+                return replace(run, id=uuid7(place.clock()))
+    except HistoryError:
+        pass  # said where the run is judged
+    return run
 
 
 def base_branch(context: BuildContext, run: TestRun) -> str | None:
@@ -349,6 +378,7 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
     if problems:
         reason = "; ".join(problems) + "; give artifact_dir a writable folder with free space"
         return Receipt(bool(written), "folder" if written else "", None, reason, "files", "failed")
+    sweep(place.directory, place.clock().timestamp() - 3600)
     return Receipt(True, "folder", str(place.directory), "", "files")
 
 
@@ -415,7 +445,9 @@ async def _annotations(place: Workplace, report: Report) -> Receipt:
     tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
     chosen, total = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
     receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(chosen))])
-    return replace(receipt, reason=receipt.reason or f"{len(chosen)} of {total}") if total > len(chosen) else receipt
+    if total > len(chosen):
+        receipt = replace(receipt, reason="; ".join(filter(None, [f"{len(chosen)} of {total}", receipt.reason])))
+    return receipt
 
 
 def tracked_files(workspace: Path) -> list[str]:
@@ -557,7 +589,7 @@ async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: s
             assert isinstance(adapter, SupportsUpload)
             return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
 
-    return await place.courier.send(channel, [Rung("artifact", send)])
+    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
 
 
 @contextmanager
@@ -582,4 +614,8 @@ async def _remember(place: Workplace, report: Report, judged: Sequence[JudgedCas
         warnings.extend(history.warnings)
         return str(place.history_path)
 
-    return await place.courier.send("history", [Rung("history", save)])
+    # No wall clock cuts this short, and nothing repeats it: it is our own disk, and a save is whole or not at all.
+    try:
+        return Receipt(True, "history", await place.courier.worker.run(save), "", "history")
+    except HistoryError as error:
+        return Receipt(False, "", None, str(error), "history", "failed")

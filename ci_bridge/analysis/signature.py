@@ -92,13 +92,11 @@ def classify(kind: str, message: str, details: str) -> str:
     if _ASSERTION_TYPES.search(kind.rsplit(".", 1)[-1]):
         return "assertion"
     lines = [*_lines(details)]
-    text = [f"{kind}: {message[:LONGEST_LINE]}", *lines[:20], *lines[20:][-5:]]
-    for name, pattern in CLASSES:
-        if any(pattern.search(line) for line in text[:1]):
-            return name
-    for name, pattern in CLASSES:
-        if any(pattern.search(line) for line in text[1:]):
-            return name
+    # The type and the message say more than the trace; no pattern matches across lines.
+    for text in (f"{kind}: {message[:LONGEST_LINE]}", "\n".join([*lines[:20], *lines[20:][-5:]])):
+        for name, pattern in CLASSES:
+            if pattern.search(text):
+                return name
     return "exception" if kind or _exception_type(lines) else "unknown"
 
 
@@ -124,8 +122,20 @@ def _lines(text: str) -> Iterator[str]:
         yield line[:LONGEST_LINE]
 
 
+_ONLY_A_PLACE = re.compile(r"\s*(?:(?:[A-Za-z]:)?[^\s:]{1,400}\.\w{1,8}(?::\d{1,9}){1,2}:?|unknown file:?|Failed)\s*")
+
+
+def telling_line(text: str) -> str:
+    """The first line that says more than where it happened; the first line that is not empty where none does.
+
+    GoogleTest and others begin a message with ``file:line`` alone.
+    """
+    lines = [line for line in _lines(text) if line.strip()]
+    return next((line for line in lines if not _ONLY_A_PLACE.fullmatch(line)), lines[0] if lines else "")
+
+
 def _first(lines: list[str]) -> str:
-    return next((line for line in lines if line.strip()), "")
+    return telling_line("\n".join(lines))
 
 
 _EXCEPTION = re.compile(
@@ -151,11 +161,13 @@ class _Language:
     Attributes:
         frame: Groups ``file`` and, where it is on the line, ``function``.
         foreign: Frames that are not the project's own.
+        mark: Stands in every text that holds a frame, so that most texts are passed over at once.
         innermost_first: The order of its stack traces.
     """
 
     frame: re.Pattern[str]
     foreign: re.Pattern[str]
+    mark: str
     innermost_first: bool = True
 
 
@@ -163,11 +175,13 @@ _LANGUAGES = (
     _Language(  # Python
         re.compile(r'^\s*File "(?P<file>[^"]{1,400})", line \d+, in (?P<function>[^\n]{1,200})$'),
         re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|^<|_pytest|[/\\]unittest[/\\]"),
+        mark='File "',
         innermost_first=False,
     ),
     _Language(  # pytest's own style: tests/test_x.py:12: AssertionError
         re.compile(r"^(?P<file>[\w./\\-]{1,300}\.py):\d+: ?(?P<function>(?!\w*(?:Error|Exception))\w{0,100})"),
         re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|_pytest"),
+        mark=".py:",
         innermost_first=False,
     ),
     _Language(  # C#: at Shop.Cart.Total(Int32 n) in /src/Cart.cs:line 12
@@ -175,6 +189,7 @@ _LANGUAGES = (
             r"^\s*at (?P<function>[\w.`<>+\[\],]{1,250})\([^)]{0,400}\) in (?P<file>[^:]{1,3}[^:]{1,400}):line \d+"
         ),
         re.compile(r"^(?:System|Xunit|NUnit|Microsoft|Moq|FluentAssertions)\."),
+        mark=":line ",
     ),
     _Language(  # Java, Kotlin, Scala: at com.shop.Cart.total(Cart.java:12)
         re.compile(
@@ -185,39 +200,49 @@ _LANGUAGES = (
             r"^(?:java|javax|jdk|sun|com\.sun|kotlin|scala|groovy|org\.(?:junit|testng|hamcrest|assertj|mockito|gradle"
             r"|apache\.maven|springframework|codehaus))\."
         ),
+        mark="at ",
     ),
     _Language(  # JavaScript, TypeScript: at total (src/cart.js:1:2), at src/cart.js:1:2
         re.compile(
             r"^\s*at (?:async )?(?:(?P<function>[^\s(][^(]{0,200}) \()?(?:file://)?(?P<file>[^\s():]{1,3}[^():]{1,400}):\d+:\d+\)?"
         ),
         re.compile(r"node_modules|node:|^internal/"),
+        mark="at ",
     ),
     _Language(  # Rust's backtrace: at ./src/cart.rs:12:5
         re.compile(r"^\s*at (?P<file>[^\s:]{1,400}\.rs):\d+(?::\d+)?(?P<function>)"),
         re.compile(r"/rustc/|\.cargo/registry"),
+        mark=".rs:",
     ),
     _Language(  # Rust's message: panicked at src/cart.rs:12:5
         re.compile(r"panicked at (?P<function>)(?:'[^']{0,300}', )?(?P<file>[^\s:]{1,400}\.rs):\d+"),
         re.compile(r"/rustc/|\.cargo/registry"),
+        mark="panicked at",
     ),
     _Language(  # Ruby: spec/cart_spec.rb:12:in 'total'
         re.compile(r"^\s*(?:# |from )?(?P<file>[^\s:]{1,400}\.rb):\d+(?::in [`'](?P<function>[^'`]{1,200})')?"),
         re.compile(r"/gems/|/lib/ruby/|<internal:"),
+        mark=".rb:",
     ),
     _Language(  # PHP: #0 /src/Cart.php(12): Shop\Cart->total()
         re.compile(r"^\s*(?:#\d+ )?(?P<file>[^\s:(]{1,400}\.php)(?:\(\d+\): (?P<function>[\w\\>:-]{1,200})|:\d+$)"),
         re.compile(r"/vendor/|phpunit"),
+        mark=".php",
     ),
     _Language(  # Go: /src/cart.go:12 +0x1d in a panic, cart_test.go:12: in a test
         re.compile(r"^\s*(?P<file>[^\s:]{1,400}\.go):\d+(?P<function>)(?:\s\+0x|:|$)"),
         re.compile(r"/usr/local/go/|/go/src/(?:runtime|testing|reflect)|/pkg/mod/|^\$GOROOT"),
+        mark=".go:",
     ),
 )
 
 
 def _own_frames(lines: list[str]) -> Iterator[str]:
     """``file:function`` of the project's own frames, innermost first."""
+    text = "\n".join(lines)
     for language in _LANGUAGES:
+        if language.mark not in text:
+            continue
         found = []
         for line in lines:
             if frame := language.frame.search(line):

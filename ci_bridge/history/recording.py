@@ -150,6 +150,8 @@ def record(
     """
     if not run.uid:
         raise HistoryError("a run without an id cannot be recorded")
+    if is_taken(connection, run):
+        raise HistoryError(f"the id {run.uid} is that of another build's run")
     run_no = _put_run(connection, run)
     outcomes = None
     for batch in batches:
@@ -161,6 +163,13 @@ def record(
             outcomes.add(batch)
     if outcomes is not None:
         outcomes.finish()
+
+
+def is_taken(connection: sqlite3.Connection, run: RunRecord) -> bool:
+    """True if another build's run has this id, so that recording this one would replace that."""
+    row = connection.execute("SELECT trusted, branch, pr, build FROM run WHERE uid = ?", (clean(run.uid),)).fetchone()
+    ours = (int(run.trusted), *(clean(value) for value in (run.branch, run.pr, run.build)))
+    return row not in (None, ours, (0, None, None, None))  # the last holds the place of numbers that came first
 
 
 def _put_run(connection: sqlite3.Connection, run: RunRecord) -> int:
@@ -337,9 +346,9 @@ def record_metrics(connection: sqlite3.Connection, metrics: Iterable[Metric]) ->
         run_no = row[0] if row else _put_run(connection, RunRecord(metric.run_id, metric.recorded_at, status="running"))
         values = (metric_no, run_no, float(metric.value), milliseconds(metric.recorded_at))
         connection.execute(
-            "INSERT INTO metric (metric_no, run_no, value, ts) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
-            " (SELECT 1 FROM metric WHERE metric_no = ?1 AND run_no = ?2 AND value = ?3 AND ts = ?4)",
-            values,
+            "INSERT INTO metric (metric_no, run_no, value, ts) SELECT ?, ?, ?, ? WHERE NOT EXISTS"
+            " (SELECT 1 FROM metric WHERE (metric_no, run_no, value, ts) = (?, ?, ?, ?))",
+            (*values, *values),
         )
 
 

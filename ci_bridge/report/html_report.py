@@ -22,8 +22,8 @@ from ci_bridge.report.wording import (
     all_judged,
     count_text,
     duration_text,
-    emoji,
     headline,
+    look,
     plural,
     tally,
 )
@@ -105,12 +105,12 @@ def _frame(report: Report) -> dict[str, Any]:
         ("Compared with", baseline_name(report), None),
         ("", run.created_at.strftime("%Y-%m-%d %H:%M UTC"), None),
     ]
-    red_but_known = report.state is RunState.FAILURE and emoji(report) != "❌"
+    shown = look(report)
     return {
-        "look": "known" if red_but_known else str(report.state),
+        "look": "known" if shown == "warning" else shown,
         "title": report.title,
         "shard": report.shard,
-        "sign": "M7.5 12h9" if red_but_known else _SIGNS[report.state],
+        "sign": {"known": "M7.5 12h9", "warning": _SIGNS[RunState.ERROR]}.get(shown) or _SIGNS[report.state],
         "headline": (words := headline(report))[:1].upper() + words[1:],
         "facts": [{"label": label, "text": text, "url": safe_url(url or "")} for label, text, url in facts if text],
         "footer": f"ci-bridge {__version__} · run {run.id}",

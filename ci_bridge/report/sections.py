@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ci_bridge.analysis import telling_line
 from ci_bridge.models import Case, FailureGroup, FileState, JudgedCase, Metric, Report, Totals, Verdict, display_name_of
 from ci_bridge.report.escape import fold
 from ci_bridge.report.wording import (
@@ -194,11 +195,7 @@ def reason_of(case: Case) -> tuple[str, str]:
 
 
 def _reason(type_: str, message: str, details: str) -> str:
-    line = fold(message, 300)
-    if not line and details:
-        # A trace's last line names the exception in Python, its first one elsewhere.
-        lines = [text for text in details[:2_000].split("\n") if text.strip()]
-        line = fold(lines[0], 300) if lines else ""
+    line = fold(telling_line(message) or telling_line(details[:2_000]), 300)
     type_ = fold(type_, 200)
     short = type_.rsplit(".", 1)[-1]
     if not line:
@@ -207,7 +204,7 @@ def _reason(type_: str, message: str, details: str) -> str:
 
 
 def _long_text(details: str, output: str, error_output: str) -> str:
-    parts = [details] if details.strip() else []
+    parts = [details.strip("\r\n ").expandtabs(4)] if details.strip() else []
     parts += [f"--- standard output ---\n{output}"] if output.strip() else []
     parts += [f"--- standard error ---\n{error_output}"] if error_output.strip() else []
     return "\n".join(part.rstrip("\n") for part in parts)
@@ -280,9 +277,14 @@ def baseline_name(report: Report) -> str:
 
 
 def report_link(report: Report) -> tuple[str, str]:
-    """Label and target of the place that holds everything; the target is empty if nothing is known."""
+    """Label and target of the place that holds everything; the target is empty if nothing is known.
+
+    A path leads somewhere for readers on this machine only; others get the build's own page.
+    """
+    here = report.context.platform == "local"
     for name in ("report", "html", "markdown", "json"):
-        if target := report.links.get(name):
+        target = report.links.get(name, "")
+        if target and (here or target.startswith(("https://", "http://"))):
             return "full report", target
     target = report.context.job_url or report.context.build_url or ""
     return ("build log", target) if target else ("", "")
