@@ -227,6 +227,7 @@ RESERVED_FILES = (
     "summary.md",
     "outputs.json",
     "annotations.json",
+    "receipts.json",
 )
 """What ci-bridge writes into ``artifact_dir`` under names that others use too."""
 

@@ -6,6 +6,8 @@ a dead channel costs nothing that came before it.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import platform as machine
@@ -13,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +23,7 @@ from typing import TextIO
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
 from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, is_compressible, stage, sweep
-from ci_bridge.atomic import open_text_atomically
+from ci_bridge.atomic import open_text_atomically, write_atomically
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import HistoryError
@@ -249,12 +251,15 @@ async def run_report(
         files: dict[str, Path] = {}
         for file in results.files:
             logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
-        receipts.append(await courier.worker.run(lambda: _write_files(place, report, files)))
+        names = {name: file_name for name, (file_name, _) in REPORT_FILES.items() if name in wanted_formats(settings)}
+        linked = replace(report, links=names)
+        receipts.append(await courier.worker.run(lambda: _write_files(place, linked, files)))
         report = replace(report, links={name: str(path) for name, path in files.items()})
         courier.deadline = courier.deadline.restarted()  # reading takes what it takes; this budget is for deliveries
         receipts += await _deliver(place, report, files)
         receipts.append(await _remember(place, report, judgement.judged, warnings))
         report = replace(report, receipts=tuple(receipts))
+        await courier.worker.run(lambda: _write_receipts(place, receipts))
         return ReportOutcome(report, exit_code_of(report, settings), files, (*warnings, *courier.warnings))
 
 
@@ -357,8 +362,20 @@ def _metrics(place: Workplace, run_id: str) -> list[Metric]:
     ]  # fmt: skip
 
 
+def wanted_formats(settings: Settings) -> set[str]:
+    """The report files to write; ``all`` stands for each of them."""
+    return set(REPORT_FILES) if "all" in settings.result_format else set(settings.result_format)
+
+
+def _write_receipts(place: Workplace, receipts: Sequence[Receipt]) -> None:
+    """Leave what became of each delivery beside the reports, which were written before."""
+    with contextlib.suppress(OSError):  # an unwritable folder is in the receipts already
+        facts = [asdict(receipt) for receipt in receipts]
+        write_atomically(place.directory / "receipts.json", json.dumps(facts, indent=2) + "\n")
+
+
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
-    wanted = set(REPORT_FILES) if "all" in place.settings.result_format else set(place.settings.result_format)
+    wanted = wanted_formats(place.settings)
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
