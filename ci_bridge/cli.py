@@ -6,8 +6,10 @@ Verdicts and warnings are for people and go to stderr; tables and JSON are data 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +19,10 @@ import click
 from ci_bridge._version import __version__
 from ci_bridge.console import (
     Progress,
+    day_and_time,
     has_color,
     minute,
+    people,
     print_json,
     print_line,
     print_rows,
@@ -27,7 +31,8 @@ from ci_bridge.console import (
     shown,
     terminal_width,
 )
-from ci_bridge.errors import CIBridgeError, ConfigError
+from ci_bridge.errors import ConfigError
+from ci_bridge.program import OptionFlags, Program, common, directory
 
 if TYPE_CHECKING:
     from ci_bridge.client import Client
@@ -36,53 +41,13 @@ if TYPE_CHECKING:
     from ci_bridge.reporting import ReportOutcome
 
 T = TypeVar("T")
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+logger = logging.getLogger("ci_bridge")
 
 
-class OptionFlags(click.Command):
-    """A command that takes every option of the configuration as a flag.
-
-    The flags are made when they are needed: a hundred of them would slow down `ci-bridge --version`.
-    """
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own parameters and a flag per option."""
-        from ci_bridge.config import NOT_YET, options
-
-        flags: list[click.Parameter] = []
-        for option in options():
-            if option.secret:
-                continue  # secrets never stand in a process list
-            missing = option.name in NOT_YET and not NOT_YET[option.name].values
-            flags.append(
-                click.Option(
-                    [f"--{option.name.replace('_', '-')}", f"option__{option.name}"],
-                    metavar="|".join(option.choices) or option.type.upper(),
-                    help=option.help,
-                    hidden=missing,  # so that asking for it is answered by name
-                )
-            )
-        return [*super().get_params(ctx), *flags]
-
-
-def _common(command: Command) -> Command:
-    """The flags that every command takes."""
-    for flag in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout."),
-        click.option("-o", "--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Set any option."),
-        click.option(
-            "-C",
-            "--directory",
-            type=click.Path(file_okay=False, exists=True),
-            help="Work as if started in this folder.",
-        ),
-    ):
-        command = flag(command)
-    return command
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ci-bridge")
+@directory
 def main() -> None:
     """Bring test results home to whichever CI system runs the job.
 
@@ -94,10 +59,8 @@ def main() -> None:
 
 @main.command(cls=OptionFlags)
 @click.argument("results", nargs=-1, metavar="[GLOB]...")
-@_common
-def report(
-    results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any
-) -> None:
+@common
+def report(results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
     """Read results, judge them against the history, deliver them, remember them.
 
     GLOB names result files: paths, folders, or patterns with ** for any depth. Without one, the option `results`
@@ -113,28 +76,31 @@ def report(
             outcome = await client.report(results, on_progress=on_progress)
         return outcome, client.platform.log_command_patterns
 
-    outcome, patterns = _with_client(job, _flags(pairs, flags), directory, as_json=as_json)
+    outcome, patterns = _with_client(job, _flags(pairs, flags))
     if as_json:
         print_json(_outcome_facts(outcome))
     else:
         from ci_bridge.report import print_terminal
 
         for warning in outcome.warnings:
-            say(f"warning: {warning}")
-        print_terminal(
-            outcome.report,
-            stream=sys.stderr,
-            color=has_color(),
-            console_width=terminal_width(),
-            patterns=patterns,
-            base=f"{Path(directory or '').resolve()}{os.sep}",
-        )
+            logger.warning("%s", warning)
+        with people() as stream:
+            print_terminal(
+                outcome.report,
+                stream=stream,
+                color=has_color(),
+                console_width=terminal_width(),
+                patterns=patterns,
+                base=f"{Path.cwd().resolve()}{os.sep}",
+            )
+        if not results and not outcome.report.results.files:
+            say("hint: say where the result files are: ci-bridge report 'path/**/*.xml'")
     sys.exit(outcome.exit_code)
 
 
 @main.command()
-@_common
-def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def detect(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say which platform and build this is, and where each fact came from.
 
     \b
@@ -143,33 +109,30 @@ def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     """
     from ci_bridge import platforms
 
-    with _errors(as_json=as_json):
-        _, platform, context = _prepare(pairs, directory)
-        facts = {name: value for name, value in context.values().items() if name != "platform"}
-        if as_json:
-            print_json(
-                {
-                    "platform": platform.name,
-                    "values": facts,
-                    "origins": dict(context.origins),
-                    "delivers_as": platform.name if platform.connect else "local",
-                }
-            )
-            return
-        rows = [("platform", platform.name, platform.title)]
-        rows += [
-            (name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None
-        ]
-        print_table(("field", "value", "from"), rows)
-        for name, reason in platforms.problems().items():
-            say(f"warning: the platform {name} of another package cannot be used: {reason}")
-        if platform.connect is None:
-            say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
+    _, platform, context = _prepare(pairs)
+    facts = {name: value for name, value in context.values().items() if name != "platform"}
+    if as_json:
+        print_json(
+            {
+                "platform": platform.name,
+                "values": facts,
+                "origins": dict(context.origins),
+                "delivers_as": platform.name if platform.connect else "local",
+            }
+        )
+        return
+    rows = [("platform", platform.name, platform.title)]
+    rows += [(name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None]
+    print_table(("field", "value", "from"), rows)
+    for name, reason in platforms.problems().items():
+        logger.warning("the platform %s of another package cannot be used: %s", name, reason)
+    if platform.connect is None:
+        say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
 
 
 @main.command()
-@_common
-def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def config(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Show every option, its value and where the value came from.
 
     \b
@@ -178,15 +141,12 @@ def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     """
     from ci_bridge.config import describe
 
-    with _errors(as_json=as_json):
-        loaded, _, _ = _prepare(pairs, directory)
-        rows = describe(loaded)
-        if as_json:
-            print_json({name: {"value": _json_value(loaded, name), "origin": origin} for name, _, origin in rows})
-        else:
-            print_table(("option", "value", "from"), rows)
-        for warning in loaded.warnings:
-            say(f"warning: {warning}")
+    loaded, _, _ = _prepare(pairs)
+    rows = describe(loaded)
+    if as_json:
+        print_json({name: {"value": _json_value(loaded, name), "origin": origin} for name, _, origin in rows})
+    else:
+        print_table(("option", "value", "from"), rows)
 
 
 @main.command()
@@ -199,10 +159,8 @@ def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
 )
 @click.option("--pr", help="Number of the pull request; by default that of the build.")
 @click.option("--key", default="comment", show_default=True, help="The comment with this key is updated.")
-@_common
-def comment(
-    text: str | None, file: Any, pr: str | None, key: str, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+@common
+def comment(text: str | None, file: Any, pr: str | None, key: str, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Comment on the pull request; the next comment with the same key replaces this one.
 
     \b
@@ -217,7 +175,7 @@ def comment(
             raise ConfigError("this build has no pull request", hint="name one with --pr")
         return await client.add_pr_comment(number, body, key=key)
 
-    _finish(_with_client(job, _flags(pairs), directory, as_json=as_json), as_json=as_json)
+    _finish(_with_client(job, _flags(pairs)), as_json=as_json)
 
 
 @main.command()
@@ -226,7 +184,7 @@ def comment(
 @click.option("--description", "-d", default="", help="One line.")
 @click.option("--url", help="Where a click leads.")
 @click.option("--sha", help="The commit; by default that of the build.")
-@_common
+@common
 def status(
     state: str,
     context: str,
@@ -235,7 +193,6 @@ def status(
     sha: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Set a status on the commit.
 
@@ -250,7 +207,7 @@ def status(
             raise ConfigError("the commit is not known", hint="name one with --sha")
         return await client.set_status(commit, state, context, description, url)
 
-    _finish(_with_client(job, _flags(pairs), directory, as_json=as_json), as_json=as_json)
+    _finish(_with_client(job, _flags(pairs)), as_json=as_json)
 
 
 @main.command()
@@ -261,8 +218,8 @@ def status(
     type=click.File("r", encoding="utf-8", errors="replace"),
     help="Read the text from a file, - for stdin.",
 )
-@_common
-def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Show Markdown on the build's own page.
 
     \b
@@ -270,7 +227,7 @@ def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...], 
       ci-bridge summary '## Deployed to preview'
     """
     body = _text_of(text, file)
-    receipt = _with_client(lambda client: client.write_summary(body), _flags(pairs), directory, as_json=as_json)
+    receipt = _with_client(lambda client: client.write_summary(body), _flags(pairs))
     _finish(receipt, as_json=as_json)
 
 
@@ -289,7 +246,7 @@ def artifact() -> None:
 @click.option("--name", help="For people and for `download`; by default the file's name.")
 @click.option("--category", help="One of artifact_categories; by default it follows from the suffix.")
 @click.option("--run", help="The test run it belongs to; by default this build's.")
-@_common
+@common
 def artifact_upload(
     paths: tuple[str, ...],
     name: str | None,
@@ -297,7 +254,6 @@ def artifact_upload(
     run: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Keep files beyond the build.
 
@@ -305,22 +261,32 @@ def artifact_upload(
     Example:
       ci-bridge artifact upload README.md --name 'Read me'
     """
+    if name and len(paths) > 1:
+        raise click.UsageError("--name is for one path; without it each file keeps its own name")
+    names = {paths[0]: name} if name else _names_of(paths)
 
     async def job(client: Client) -> list[Receipt]:
         run_id = run or await client.current_run_id()
-        return [await client.upload_artifact(run_id, path, name, category=category) for path in paths]
+        return [await client.upload_artifact(run_id, path, names[path], category=category) for path in names]
 
-    _finish(*_with_client(job, _flags(pairs), directory, as_json=as_json), as_json=as_json)
+    _finish(*_with_client(job, _flags(pairs)), as_json=as_json)
+
+
+def _names_of(paths: Sequence[str]) -> dict[str, str | None]:
+    """What kept files are called: as the client does it, but by their paths where two would share a name."""
+    given = list(dict.fromkeys(paths))
+    names = Counter(Path(path).name for path in given)
+    folders = len(given) > 1 and any(Path(path).is_dir() for path in given)
+    clash = folders or max(names.values()) > 1
+    return {path: Path(os.path.relpath(path)).as_posix() if clash else None for path in given}
 
 
 @artifact.command("download")
 @click.argument("name")
 @click.argument("output", required=False)
 @click.option("--run", help="The test run it belongs to; by default the newest that has it.")
-@_common
-def artifact_download(
-    name: str, output: str | None, run: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+@common
+def artifact_download(name: str, output: str | None, run: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Fetch the newest kept file of this name, to OUTPUT or to a file of its name here.
 
     \b
@@ -329,28 +295,22 @@ def artifact_download(
     """
     # The stored name is data: only its last component can become a file name here.
     target = output or Path(name.replace("\\", "/")).name or "artifact"
-    receipt = _with_client(
-        lambda client: client.download_artifact(run, name, target), _flags(pairs), directory, as_json=as_json
-    )
+    receipt = _with_client(lambda client: client.download_artifact(run, name, target), _flags(pairs))
     _finish(receipt, as_json=as_json)
 
 
 @artifact.command("list")
 @click.option("--run", help="Only of this test run.")
 @click.option("--category", help="Only of this category.")
-@_common
-def artifact_list(
-    run: str | None, category: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+@common
+def artifact_list(run: str | None, category: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List kept files, newest first.
 
     \b
     Example:
       ci-bridge artifact list --category reports
     """
-    found = _with_client(
-        lambda client: client.list_artifacts(run, category=category), _flags(pairs), directory, as_json=as_json
-    )
+    found = _with_client(lambda client: client.list_artifacts(run, category=category), _flags(pairs))
     if as_json:
         from dataclasses import asdict
 
@@ -378,20 +338,27 @@ def history() -> None:
 @history.command("runs")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="Most rows.")
 @click.option("--branch", help="Only of this branch.")
-@_common
-def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List test runs, newest first.
 
     \b
     Example:
       ci-bridge history runs --limit 5
     """
-    rows = _with_client(
-        lambda client: client.get_test_history(limit, branch), _flags(pairs), directory, as_json=as_json
-    )
+    rows = _with_client(lambda client: client.get_test_history(limit, branch), _flags(pairs))
     print_rows(
         rows,
-        ("created_at", "status", "branch", "commit_sha", "total_tasks", "failed_tasks", "duration", "id"),
+        {
+            "created": lambda row: day_and_time(row["created_at"]),
+            "status": "status",
+            "branch": "branch",
+            "commit": lambda row: (row["commit_sha"] or "")[:7],
+            "failed": "failed_tasks",
+            "of": "total_tasks",
+            "seconds": lambda row: f"{row['duration']:.1f}",
+            "id": "id",
+        },
         as_json=as_json,
     )
 
@@ -399,33 +366,41 @@ def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str
 @history.command("tests")
 @click.argument("pattern", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="Most rows.")
-@_common
-def history_tests(
-    pattern: str | None, limit: int, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+@common
+def history_tests(pattern: str | None, limit: int, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List tests with their record, the most troublesome first. PATTERN is a part of the name.
 
     \b
     Example:
       ci-bridge history tests cart
     """
-    rows = _with_client(
-        lambda client: client.get_tests(pattern, limit=limit), _flags(pairs), directory, as_json=as_json
+    rows = _with_client(lambda client: client.get_tests(pattern, limit=limit), _flags(pairs))
+    print_rows(
+        rows,
+        {
+            "runs": "runs",
+            "failures": "failures",
+            "flips": "flips",
+            "last": "last_status",
+            "last run": lambda row: day_and_time(row["last_run"]),
+            "p50 (s)": "p50",
+            "test": "test",
+        },
+        as_json=as_json,
     )
-    print_rows(rows, (), as_json=as_json)
 
 
 @history.command("check")
 @click.argument("path", required=False)
-@_common
-def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say whether a history file is sound. Exit code 3 if not.
 
     \b
     Example:
       ci-bridge history check distributed_test_results/history.sqlite
     """
-    checked = _with_client(lambda client: client.check_history(path), _flags(pairs), directory, as_json=as_json)
+    checked = _with_client(lambda client: client.check_history(path), _flags(pairs))
     if as_json:
         print_json(checked)
     else:
@@ -436,17 +411,15 @@ def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...], direc
 @history.command("prune")
 @click.option("--days", type=click.IntRange(1), help="Days to keep; by default history_retention_days.")
 @click.option("--force", is_flag=True, help="Even if more than half of the runs go.")
-@_common
-def history_prune(days: int | None, force: bool, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+@common
+def history_prune(days: int | None, force: bool, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Drop runs older than the retention.
 
     \b
     Example:
       ci-bridge history prune --days 30
     """
-    dropped = _with_client(
-        lambda client: client.prune_history(days, force=force), _flags(pairs), directory, as_json=as_json
-    )
+    dropped = _with_client(lambda client: client.prune_history(days, force=force), _flags(pairs))
     if as_json:
         print_json({"dropped_runs": dropped})
     else:
@@ -469,7 +442,7 @@ def metric() -> None:
 @click.option("--unit", default="", help="For people, `seconds` for instance.")
 @click.option("--task", help="What was measured within the run.")
 @click.option("--run", help="The test run it belongs to; by default this build's.")
-@_common
+@common
 def metric_record(
     name: str,
     value: float,
@@ -478,7 +451,6 @@ def metric_record(
     run: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Remember a number.
 
@@ -493,7 +465,7 @@ def metric_record(
         saved = await client.flush()
         return receipt if saved else saved
 
-    _finish(_with_client(job, _flags(pairs), directory, as_json=as_json), as_json=as_json)
+    _finish(_with_client(job, _flags(pairs)), as_json=as_json)
 
 
 @metric.command("show")
@@ -501,7 +473,7 @@ def metric_record(
 @click.option("--run", help="Only of this test run.")
 @click.option("--task", help="Only of this task.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="Most rows.")
-@_common
+@common
 def metric_show(
     name: str | None,
     run: str | None,
@@ -509,7 +481,6 @@ def metric_show(
     limit: int,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """List recorded numbers, oldest first: the newest --limit of them.
 
@@ -520,10 +491,19 @@ def metric_show(
     rows = _with_client(
         lambda client: client.get_performance_metrics(run, name, task_id=task, limit=limit),
         _flags(pairs),
-        directory,
+    )
+    print_rows(
+        rows,
+        {
+            "recorded": lambda row: day_and_time(row["recorded_at"]),
+            "metric": "metric_name",
+            "value": "metric_value",
+            "unit": "unit",
+            "task": "task_id",
+            "run": "run_id",
+        },
         as_json=as_json,
     )
-    print_rows(rows, ("recorded_at", "metric_name", "metric_value", "unit", "task_id", "run_id"), as_json=as_json)
 
 
 @metric.command("trend")
@@ -531,7 +511,7 @@ def metric_show(
 @click.option("--grouping", default="branch", show_default=True, help="branch, commit, task_type, test or platform.")
 @click.option("--timeframe", default="1w", show_default=True, help="1d, 1w, 1m, all or any <n>[hdwm].")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1), help="Most groups.")
-@_common
+@common
 def metric_trend(
     name: str,
     grouping: str,
@@ -539,7 +519,6 @@ def metric_trend(
     limit: int,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Show a metric's statistics and where it changed.
 
@@ -550,8 +529,6 @@ def metric_trend(
     trend = _with_client(
         lambda client: client.analyze_performance_trends(name, grouping, timeframe, limit),
         _flags(pairs),
-        directory,
-        as_json=as_json,
     )
     if as_json:
         print_json(trend)
@@ -580,45 +557,47 @@ def _flags(pairs: Sequence[str], flags: Mapping[str, Any] | None = None) -> dict
     return chosen
 
 
-def _prepare(pairs: Sequence[str], directory: str | None) -> tuple[LoadedSettings, Any, Any]:
+def _here() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a text, as the configuration takes it
+    except FileNotFoundError:
+        raise ConfigError("the current folder does not exist any more", hint="name another one with -C") from None
+
+
+def _prepare(pairs: Sequence[str]) -> tuple[LoadedSettings, Any, Any]:
     from ci_bridge.preparation import prepare
 
-    return prepare(None, os.environ, directory, _flags(pairs))
+    loaded, platform, context = prepare(None, os.environ, _here(), _flags(pairs))
+    if loaded.settings.detailed_logging:
+        logger.setLevel(logging.DEBUG)
+    _log_origins(loaded)
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    return loaded, platform, context
 
 
-def _with_client(
-    job: Callable[[Client], Awaitable[T]], flags: Mapping[str, Any], directory: str | None, *, as_json: bool
-) -> T:
+def _log_origins(loaded: LoadedSettings) -> None:
+    logger.info("ci-bridge %s in %s", __version__, _here())
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            logger.debug("option %s from %s", name, origin)
+
+
+def _with_client(job: Callable[[Client], Awaitable[T]], flags: Mapping[str, Any]) -> T:
     """Open a client, run one job on it, and stop at once when the runner says so."""
     from ci_bridge.client import open_client
     from ci_bridge.stopping import OnStop, supervised
 
+    folder = _here()
+
     async def body(on_stop: OnStop) -> T:
-        async with open_client(flags=flags, directory=directory, log=say) as client:
+        async with open_client(flags=flags, directory=folder, log=say) as client:
             on_stop(client.stop)
+            _log_origins(client.loaded)
+            logger.info("platform %s, delivering to %s", client.platform.title, ", ".join(client.capabilities))
             return await job(client)
 
-    with _errors(as_json=as_json):
-        return supervised(body, say)
-
-
-class _errors:  # noqa: N801 - reads as a statement
-    """Print our own errors as one clear line each and exit with their code."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CIBridgeError):
-            if self._as_json:
-                print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
-            say(f"error: {error.message}")
-            if error.hint:
-                say(f"hint: {error.hint}")
-            sys.exit(error.exit_code)
+    return supervised(body, say)
 
 
 def _finish(*receipts: Receipt, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from ci_bridge.arguments import finite_of, mapping_of, masked_value, number_of, 
 from ci_bridge.artifacts import category_of, claim_folder, collect, staging_folder, unpack
 from ci_bridge.config import LoadedSettings, Settings
 from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment, worst_of
-from ci_bridge.errors import CIBridgeError, ConfigError, NotFoundError
+from ci_bridge.errors import CIBridgeError, ConfigError, PlatformError
 from ci_bridge.live import Announcer, LiveRun
 from ci_bridge.masking import Masker
 from ci_bridge.memory import Memory
@@ -371,7 +371,7 @@ class Client:
         def send() -> str | None:
             found = adapter.list_artifacts(ArtifactQuery(test_run_id, artifact_name))
             if not found:
-                raise NotFoundError(
+                raise PlatformError(
                     f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
                 )
             with staging_area(self._directory) as area:

@@ -212,7 +212,8 @@ async def run_report(
 
     def read() -> Collected:
         return formats.read_results(
-            list(patterns) or list(settings.results) or list(DEFAULT_RESULTS),
+            # The usual places are one pattern, so that only a search that finds nothing at all is a remark.
+            list(patterns) or list(settings.results) or [f"{{{','.join(DEFAULT_RESULTS)}}}"],
             workspace=place.workspace,
             time_unit=settings.time_unit,
             mask=place.masker,
