@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from itertools import chain
@@ -15,6 +16,7 @@ _SHORT = 300
 _MESSAGE = 4096
 _names = itemgetter(1, 2, 3)
 _suite = itemgetter(0)
+_file = itemgetter(2)
 
 
 class Mask(Protocol):
@@ -35,19 +37,39 @@ class Cleaner:
     Args:
         limits: ``name`` and ``text`` count here.
         mask: Hides secrets; None if there are none.
+        workspace: Files below it are named relative to it; None leaves them as they are.
     """
 
-    def __init__(self, limits: Limits, mask: Mask | None) -> None:
+    def __init__(self, limits: Limits, mask: Mask | None, workspace: str | os.PathLike[str] | None = None) -> None:
         self._name_limit = limits.name
         self._text_limit = limits.text
         self._mask = mask
+        self._roots = _spellings(os.fspath(workspace)) if workspace is not None else ()
 
     def name(self, text: str) -> str:
-        """A clean name, not yet masked."""
-        return clean_name(str(text), self._name_limit)
+        """A clean name; masked already only if it has to be cut, because half a secret is not recognised any more."""
+        text = str(text)
+        if len(text) * 4 > self._name_limit:
+            text = self.hidden(text)
+        return clean_name(text, self._name_limit)
 
-    def masked(self, rows: list[Row]) -> list[Row]:
-        """Rows of passed cases with their names masked."""
+    def hidden(self, text: str) -> str:
+        """A text without its secrets."""
+        return self._mask.clean(text) if self._mask is not None and self._mask.suspects(text) else text
+
+    def file(self, path: str) -> str:
+        """The path of a file, relative to the workspace if it is below it."""
+        if path.startswith(self._roots):
+            return path[len(next(root for root in self._roots if path.startswith(root))) :]
+        return path
+
+    def rows(self, rows: list[Row]) -> list[Row]:
+        """Rows of passed cases with their files relative and their names masked."""
+        if self._roots:
+            files = {path for path in set(map(_file, rows)) if path.startswith(self._roots)}
+            if files:
+                paths = {path: self.file(path) for path in files}
+                rows = [(*row[:2], paths.get(row[2], row[2]), *row[3:]) for row in rows]
         if self._mask is None:
             return rows
         suites = set(map(_suite, rows))
@@ -63,7 +85,7 @@ class Cleaner:
         text = self._text
         message, details = _split_message(text(case.message).strip(), text(case.details).strip("\n"), case)
         name, classname, file, type_, *suite = self._clean_names(
-            [case.name, case.classname, case.file, case.type, *case.suite]
+            [case.name, case.classname, self.file(case.file), case.type, *case.suite]
         )
         clean = Case(
             name, sys.intern(classname), tuple(suite), sys.intern(file), case.line or None, Outcome(case.outcome),
@@ -95,8 +117,15 @@ class Cleaner:
     def _text(self, raw: str) -> str:
         if not raw:
             return ""
-        text = clean_text(str(raw), self._text_limit * 4)  # more than is kept: secrets are masked before the cut proper
-        return self._mask.clean(text) if self._mask is not None and self._mask.suspects(text) else text
+        # More than is kept: secrets are masked before the cut proper.
+        return self.hidden(clean_text(str(raw), self._text_limit * 4))
+
+
+def _spellings(folder: str) -> tuple[str, ...]:
+    """A folder as tools may write it in front of a path: with its links resolved, with either kind of slash."""
+    folders = (folder, os.path.abspath(folder), os.path.realpath(folder))  # noqa: PTH100 - text, not a path to open
+    roots = [path.rstrip("/\\") for path in folders if len(path) > 1 and (path[0] in "/\\" or path[1] == ":")]
+    return tuple(dict.fromkeys(f"{root}{mark}" for root in roots for mark in "/\\" if root))
 
 
 def sane(seconds: float) -> float:

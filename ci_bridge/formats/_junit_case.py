@@ -37,9 +37,10 @@ WORDS = {
 class Result:
     """One result element of a case: a failure, an error, a skip, or one of surefire's earlier attempts."""
 
-    def __init__(self, kind: str, attributes: dict[str, str], limit: int) -> None:
+    def __init__(self, kind: str, attributes: dict[str, str], limit: int, seconds: float = 0.0) -> None:
         self.kind = kind
         self.outcome = RESULTS[kind]
+        self.seconds = seconds
         self.type = attributes.get("type", "")
         self.message = attributes.get("message", "")
         self.text = CappedText(limit)
@@ -48,7 +49,7 @@ class Result:
 
     def attempt(self) -> Attempt:
         return Attempt(
-            self.outcome, 0.0, self.type, self.message, str(self.text).strip("\n"), str(self.output),
+            self.outcome, self.seconds, self.type, self.message, str(self.text).strip("\n"), str(self.output),
             str(self.error_output),
         )  # fmt: skip
 

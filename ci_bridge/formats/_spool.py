@@ -84,6 +84,9 @@ class CaseStore:
     def __contains__(self, key: int) -> bool:
         return key in self._held
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._held)
 
