@@ -40,10 +40,10 @@ For junit-to-ctrf: `npm install --no-save junit-to-ctrf` before, or it is left o
 
 ## Reading and the whole report
 
-50 JUnit files, 199 bytes a case; × is the ratio to expat whose handlers do nothing. The report writes JSON, JUnit, CTRF,
-HTML and Markdown, keeps compressed copies as artifacts, and records the history; the second one is judged against the
-first. Targets for a million cases: summarise in at most 3 × expat and 150 MB, report in at most 20 × expat and 300 MB;
-10 000 cases in 1.5 s.
+50 JUnit files, 199 bytes a case; × is the ratio to expat whose handlers do nothing. The report writes JSON, JUnit,
+CTRF, HTML and Markdown, keeps compressed copies as artifacts, and records the history; the second one is judged against
+the first. Targets for a million cases: summarise in at most 3 × expat and 150 MB, report in at most 20 × expat and
+300 MB; 10 000 cases in 1.5 s.
 
 {reading}
 

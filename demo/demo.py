@@ -76,7 +76,8 @@ def as_shown(markdown: str) -> list[str]:
     text = re.sub(r"<!--.*?-->\n|^```.*?^```$|\*\*|^#+ ", "", markdown, flags=re.DOTALL | re.MULTILINE)
     text = html.unescape(re.sub(r"<summary>", "▸ ", re.sub(r"</?(?!summary>)\w+[^>]*>|</summary>", "", text)))
     rows = [line for line in text.splitlines() if line.strip() and not line.startswith("| -")]
-    return ["".join(f"{cell.strip():<11}" for cell in row.split("|")[1:-1]).rstrip() if row[0] == "|" else row for row in rows]
+    cells = [row.split("|")[1:-1] if row.startswith("|") else [row] for row in rows]
+    return ["".join(f"{cell.strip():<11}" for cell in row).rstrip() for row in cells]
 
 
 def main() -> int:

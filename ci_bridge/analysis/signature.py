@@ -68,8 +68,8 @@ CLASSES: tuple[tuple[str, _Words], ...] = (
         r"error (?:at|in|during) (?:the )?(?:setup|teardown|fixture)",
         r"failed (?:at|in|during) (?:the )?(?:setup|teardown|fixture)", r"fixture '[^']{1,80}' not found",
         r"\b(?:before|after)[ _-]?(?:all|each)?[\"']? hook", r"\bset ?up(?:class|method)? (?:failed|error)",
-        r"before_(?:all|each|scenario|feature)", r"after_(?:all|each|scenario|feature)", r"@Before(?:All|Each|Class)\b", r"initializationError",
-        r"suite failed to run", r"collection (?:error|failure)", r"\bINTERNALERROR\b",
+        r"before_(?:all|each|scenario|feature)", r"after_(?:all|each|scenario|feature)", r"@Before(?:All|Each|Class)\b",
+        r"initializationError", r"suite failed to run", r"collection (?:error|failure)", r"\bINTERNALERROR\b",
     )),
     ("missing dependency", _Words(
         r"ModuleNotFoundError", r"ImportError", r"cannot find (?:module|package|symbol)", r"ClassNotFoundException",
