@@ -4,8 +4,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# The interpreter that .venv is made with, behind any environment that is active. The stamp names it; another one that
+# somebody asks for (`make setup PYTHON=python3.13`) makes .venv anew, and nobody's asking keeps the one it has.
+BASE := import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
+INSTALLED := $(shell cat $(STAMP) 2>/dev/null)
+ifneq ($(origin PYTHON),file)
+WANTED := $(shell $(PYTHON) -c '$(BASE)' || echo $(PYTHON))
+else ifneq ($(INSTALLED),)
+WANTED := $(INSTALLED)
+else
+WANTED = $(shell $(PYTHON) -c '$(BASE)' || echo $(PYTHON))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all bench lint format docs lock clean
+ifneq ($(INSTALLED),$(WANTED))
+.PHONY: $(STAMP)
+endif
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -13,11 +28,11 @@ help:  ## list the targets
 setup: $(STAMP)  ## create .venv with the locked dependencies and ci-bridge itself
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ci-bridge needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@$(WANTED) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ci-bridge needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@test "$(INSTALLED)" = "$(WANTED)" && test -x $(BIN)/python || $(WANTED) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	@echo "$(WANTED)" >$@
 
 demo: $(STAMP)  ## run the main job on real result files, twice, and say where to look
 	@$(BIN)/python demo/demo.py

@@ -39,6 +39,17 @@ def outcome_counts(summary: Mapping[str, Any]) -> dict[str, int]:
     return counts
 
 
+def masked_value(value: Any, clean: Callable[[str], str]) -> Any:
+    """A value of plain data with every text in it cleaned, keys included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {masked_value(key, clean): masked_value(item, clean) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(masked_value(item, clean) for item in value)
+    return value
+
+
 def text_of(data: Mapping[str, Any], key: str) -> str | None:
     """The text under a key; None if absent or empty.
 
@@ -64,6 +75,8 @@ def mapping_of(data: Mapping[str, Any], key: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{key} = {value!r} is not a mapping")
+    if key == "summary" and value.get("duration") is not None:
+        value = {**value, "duration": finite_of(value["duration"], "summary.duration")}
     if key == "summary" and not all(
         isinstance(number, int) and number >= 0 for number in mapping_of(value, "task_statuses").values()
     ):
@@ -115,7 +128,7 @@ def time_of(value: object) -> datetime | None:
         raise ConfigError(f"{value!r} is not a time", hint="give a datetime or an ISO 8601 text") from None
 
 
-def finite_of(value: object) -> float:
+def finite_of(value: object, name: str = "metric_value") -> float:
     """A finite number.
 
     Raises:
@@ -126,5 +139,5 @@ def finite_of(value: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
-        raise ConfigError(f"metric_value = {value!r} is not a finite number")
+        raise ConfigError(f"{name} = {value!r} is not a finite number")
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import gzip
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ci_bridge import atomic
 from ci_bridge.atomic import open_atomically
 from ci_bridge.errors import ConfigError, ResultsError
 
@@ -53,20 +55,17 @@ def is_compressible(path: str | os.PathLike[str]) -> bool:
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading without following a link or waiting on a FIFO.
+    """Open a regular file for reading; see :func:`ci_bridge.atomic.open_regular`.
 
     Raises:
         ResultsError: If it does not exist, is a link, or is no regular file.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        reason = "is a symbolic link" if error.errno == errno.ELOOP else (error.strerror or str(error)).lower()
-        raise ResultsError(f"{path!s}: {reason}", hint="name a regular file") from error
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise ResultsError(f"{path!s}: not a regular file", hint="name a regular file")
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(atomic.open_regular(path))
+        except OSError as error:
+            reason = "is a symbolic link" if error.errno == errno.ELOOP else (error.strerror or str(error)).lower()
+            raise ResultsError(f"{path!s}: {reason}", hint="name a regular file") from error
         yield stream
 
 
@@ -133,30 +132,42 @@ def stage(source: Path, target: Path, *, compress: bool, mask: Mask | None = Non
 
 
 def _masked(stream: BinaryIO, mask: Mask | None) -> Iterator[bytes]:
-    """Yield the file in chunks that end at line ends, masked where they are text."""
-    rest = b""
-    while chunk := stream.read(_CHUNK):
-        if mask is None:
+    """Yield the file in chunks that end at line ends, secrets masked in whatever encoding they stand."""
+    if mask is None:
+        while chunk := stream.read(_CHUNK):
             yield chunk
-            continue
+        return
+    start = stream.read(_CHUNK)
+    encoding, width = "utf-8", 1
+    for mark, name in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if start.startswith(mark):
+            encoding, width = name, 2
+    newline = "\n".encode(encoding)
+    rest, chunk = b"", start
+    while chunk:
         data = rest + chunk
-        cut = data.rfind(b"\n") + 1
-        if not cut and len(data) < 8 * _CHUNK:
+        cut = data.rfind(newline) + width
+        while width == 2 and cut >= width and cut % 2:  # between two characters
+            cut = data.rfind(newline, 0, cut - 1) + width
+        if cut < width and len(data) < 8 * _CHUNK:
             rest = data
-            continue
-        cut = cut or len(data)
-        rest = data[cut:]
-        yield _mask_bytes(data[:cut], mask)
-    if rest and mask is not None:
-        yield _mask_bytes(rest, mask)
+        else:
+            cut = cut if cut >= width else len(data) // width * width
+            rest = data[cut:]
+            yield _mask_bytes(data[:cut], mask, encoding)
+        chunk = stream.read(_CHUNK)
+    if rest:
+        yield _mask_bytes(rest, mask, encoding)
 
 
-def _mask_bytes(data: bytes, mask: Mask) -> bytes:
+def _mask_bytes(data: bytes, mask: Mask, encoding: str) -> bytes:
+    # What is no text comes through as it was: one odd byte must not let a secret beside it pass.
+    errors = "surrogateescape" if encoding == "utf-8" else "surrogatepass"
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
+        text = data.decode(encoding, errors)
+        return mask.clean(text).encode(encoding, errors) if mask.suspects(text) else data
+    except UnicodeError:
         return data
-    return mask.clean(text).encode() if mask.suspects(text) else data
 
 
 def unpack(source: Path, target: Path, *, compressed: bool, limit: int = 4 << 30) -> None:
@@ -195,10 +206,61 @@ def staging_folder(directory: Path, workspace: Path) -> Path:
     Raises:
         ConfigError: If it leads outside.
     """
-    target = (workspace / directory).resolve()
-    if not directory.is_absolute() and not target.is_relative_to(workspace.resolve()):
+    place, root = workspace / directory, workspace.resolve()
+    target = place.resolve()
+    if not directory.is_absolute() and not target.is_relative_to(root):
         raise ConfigError(
             f"artifact_dir = {str(directory)!r} leads outside the workspace",
             hint="give an absolute path if that is meant",
         )
+    if place.is_symlink() or target == root or ".git" in target.parts:
+        raise ConfigError(f"artifact_dir = {str(directory)!r} is no folder of its own", hint="name a new folder")
     return target
+
+
+RESERVED_FILES = (
+    "report.json",
+    "report.xml",
+    "report.ctrf.json",
+    "report.html",
+    "report.md",
+    "summary.md",
+    "outputs.json",
+    "annotations.json",
+    "receipts.json",
+)
+"""What ci-bridge writes into ``artifact_dir`` under names that others use too."""
+
+RESERVED_FOLDERS = ("artifacts", "runs", "statuses", "comments", "metrics")
+
+_MARK = ".ci-bridge"
+
+
+def claim_folder(directory: Path) -> None:
+    """Make the staging folder ours, unless it holds somebody else's files under the names that we write.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if (directory / _MARK).is_file():
+        return
+    for name in RESERVED_FILES:
+        if os.path.lexists(directory / name):
+            raise ConfigError(
+                f"artifact_dir = {str(directory)!r} holds {name}, which ci-bridge did not write",
+                hint="give artifact_dir a folder of its own",
+            )
+    # A folder that cannot be written is said by the delivery that needs it.
+    with contextlib.suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / _MARK).write_text("The files in this folder are written and replaced by ci-bridge.\n")
+        if not (directory / ".gitignore").exists():
+            (directory / ".gitignore").write_text("*\n")
+
+
+def sweep(directory: Path, older_than: float) -> None:
+    """Remove unfinished files that a killed process left before the time ``older_than`` (seconds since 1970)."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob(".*.tmp"):
+            if path.lstat().st_mtime < older_than:
+                path.unlink()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -63,6 +65,33 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a whole UTF-8 text file; see :func:`open_atomically`."""
     with open_atomically(path) as stream:
         stream.write(text.encode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading without following a link or waiting on a FIFO.
+
+    Raises:
+        OSError: If it cannot be opened, is a link, or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield stream
+
+
+def read_small(path: Path, limit: int = 1 << 16) -> bytes:
+    """The bytes of a small file of ours that anybody in the job could have replaced.
+
+    Raises:
+        OSError: See :func:`open_regular`; also if the file is larger than ``limit`` bytes.
+    """
+    with open_regular(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
 
 
 def discard_unfinished() -> None:

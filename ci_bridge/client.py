@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge import platforms
-from ci_bridge.arguments import mapping_of, number_of, sha_of, text_of, time_of, uuid7
-from ci_bridge.artifacts import category_of, collect, staging_folder, unpack
+from ci_bridge.arguments import mapping_of, masked_value, number_of, sha_of, text_of, time_of, uuid7
+from ci_bridge.artifacts import category_of, claim_folder, collect, staging_folder, unpack
 from ci_bridge.config import LoadedSettings, Settings
-from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment
-from ci_bridge.errors import CIBridgeError, ConfigError, NotFoundError
+from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment, worst_of
+from ci_bridge.errors import CIBridgeError, ConfigError, PlatformError
 from ci_bridge.live import Announcer, LiveRun
 from ci_bridge.masking import Masker
 from ci_bridge.memory import Memory
@@ -164,7 +164,9 @@ class Client(Remembering):
         self.settings: Settings = settings
         self.loaded = loaded
         self.platform = platform
-        self.context = context
+        token = loaded.settings.api_token
+        self._masker = Masker.from_environment(env, [token.reveal()] if token else [])
+        self.context = context = replace(context, **masked_value(context.values(), self._masker.clean))
         self.capabilities = capabilities_of(adapter)
         self._adapter = adapter
         self._host = host or adapter
@@ -180,8 +182,6 @@ class Client(Remembering):
             delay=float(settings.retry_delay_seconds),
         )
         self._notice = notice
-        token = loaded.settings.api_token
-        self._masker = Masker.from_environment(env, [token.reveal()] if token else [])
         self._runs: dict[str, LiveRun] = {}
         self._current: str | None = None
         self._place = Workplace(
@@ -219,7 +219,7 @@ class Client(Remembering):
         Raises:
             ConfigError: A value is of the wrong kind.
         """
-        data = dict(test_run_data or {})
+        data = masked_value(dict(test_run_data or {}), self._masker.clean)
         context = self.context
         run = TestRun(
             id=uuid7(self._clock()),
@@ -264,9 +264,11 @@ class Client(Remembering):
         live = self._runs.get(test_run_id)
         if live is None:
             return Receipt(False, "", None, f"test run {test_run_id!r} was not created by this client", "run", "failed")
-        data = dict(update_data)
+        data = masked_value(dict(update_data), self._masker.clean)
         status = str(data.get("status") or live.run.status)
         final = status in _FINAL or data.get("end_time") is not None
+        if final and status not in _FINAL:
+            status = "completed"
         summary = {**live.run.summary, **mapping_of(data, "summary")}
         live.run = replace(
             live.run,
@@ -318,35 +320,30 @@ class Client(Remembering):
         if not settings.enable_artifacts:
             return skipped(channel, "enable_artifacts = false")
         path = self._workspace / artifact_path
-        chosen = category or category_of(path)
         if category is not None and category not in settings.artifact_categories:
             raise ConfigError(
                 f"category {category!r} is not one of artifact_categories",
                 hint=f"allowed: {', '.join(settings.artifact_categories)}",
             )
-        if chosen not in settings.artifact_categories:
-            return skipped(channel, f"artifact_categories leaves out {chosen}")
         try:
             paths = await self._worker.run(lambda: collect(path))
         except CIBridgeError as error:
             return Receipt(False, "", None, str(error), channel, "failed")
-        receipt = Receipt(False, "", None, "nothing to upload", channel, "failed")
+        receipts = []
         for file in paths:
-            name = artifact_name or file.name
-            if len(paths) > 1 or file != path:
-                name = (
-                    f"{name}/{file.relative_to(path).as_posix()}"
-                    if artifact_name
-                    else file.relative_to(path).as_posix()
-                )
-            receipt = await self._upload(test_run_id, file, name, chosen)
-            if not receipt:
-                break
-        return receipt
+            inner = "" if file == path else file.relative_to(path).as_posix()
+            name = "/".join(filter(None, (artifact_name, inner))) or file.name
+            chosen = category or category_of(file)
+            if chosen in settings.artifact_categories:
+                receipts.append(await self._upload(test_run_id, file, name, chosen))
+            else:
+                receipts.append(skipped(channel, f"artifact_categories leaves out {chosen}"))
+        return worst_of(receipts)
 
     async def _upload(self, run_id: str, path: Path, name: str, category: str) -> Receipt:
         from ci_bridge.reporting import staged_receipt, upload
 
+        name = self._masker.clean(name)
         artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
         if not isinstance(self._adapter, SupportsUpload):
             return staged_receipt("artifacts", str(path))
@@ -389,7 +386,7 @@ class Client(Remembering):
         def send() -> str | None:
             found = adapter.list_artifacts(ArtifactQuery(test_run_id, artifact_name))
             if not found:
-                raise NotFoundError(
+                raise PlatformError(
                     f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
                 )
             with staging_area(self._directory) as area:
@@ -418,7 +415,8 @@ class Client(Remembering):
             raise ConfigError("pr_number is empty", hint="give the number that the pull request's URL ends in")
         refuse_commands(comment)
         full_key = f"api:{key}" if self.settings.pr_update_existing_comments else f"api:{key}:{uuid7(self._clock())}"
-        body = with_marker(self._masker.clean(comment), full_key)
+        comment = self._masker.clean(comment)
+        body = with_marker(comment, full_key)
         host, adapter = self._host, self._adapter
         rungs = []
         if isinstance(host, SupportsComments):
@@ -458,7 +456,8 @@ class Client(Remembering):
             allowed = ", ".join(StatusState)
             raise ConfigError(f"state {state!r} is not a commit status", hint=f"allowed: {allowed}") from None
         text = " ".join(self._masker.clean(description).split())[:140]
-        status = CommitStatus(sha, wanted, context, text, target_url)
+        context, url = self._masker.clean(context), target_url and self._masker.clean(target_url)
+        status = CommitStatus(sha, wanted, context, text, url)
         host = self._host
         rungs = []
         if isinstance(host, SupportsStatus):
@@ -505,6 +504,7 @@ class Client(Remembering):
         self._current = live.run.id
         await self._memory.save()  # numbers recorded so far are part of the report
         outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
+        outcome = replace(outcome, warnings=(*self.loaded.warnings, *outcome.warnings))
         live.run = outcome.report.run
         self._memory.forget_run(live.run.id)
         await self._worker.run(lambda: self._mark().finish(live.run.id))
@@ -573,9 +573,7 @@ class Client(Remembering):
         )
 
     def _mark(self) -> RunMark:
-        context = self.context
-        build = "/".join(filter(None, (context.build_id, context.attempt, context.job_id, context.job_name)))
-        return RunMark(self._directory / "current-run.json", build, self.settings.shard or "")
+        return RunMark.of(self.context, self._directory, self.settings.shard or "")
 
     # State
 
@@ -584,6 +582,7 @@ class Client(Remembering):
         context = self.context
         live = self._runs.get(self._current or "")
         run = live.run if live else None
+        summary = {"total_tasks": 0, "task_statuses": {}, "duration": 0.0, **(run.summary if run else {})}
         return {
             "ci_system": self.platform.name,
             "repository": context.repository,
@@ -593,11 +592,7 @@ class Client(Remembering):
             "pr_number": context.pr_number,
             "test_run_id": run.id if run else None,
             "test_run_status": run.status if run else None,
-            "summary": {
-                "total_tasks": run.summary.get("total_tasks", 0) if run else 0,
-                "task_statuses": dict(run.summary.get("task_statuses", {})) if run else {},
-                "duration": run.summary.get("duration", 0.0) if run else 0.0,
-            },
+            "summary": {key: summary[key] for key in ("total_tasks", "task_statuses", "duration")},
             "artifacts": [artifact.name for artifact in live.artifacts] if live else [],
         }
 
@@ -630,4 +625,6 @@ class Client(Remembering):
         return Courier(self._worker, self._policy, deadline, self._notice, patterns=patterns)
 
     def _workplace(self) -> Workplace:
+        """What one call works with; whoever delivers makes the staging folder ours first."""
+        claim_folder(self._directory)
         return replace(self._place, courier=self._courier())

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 _LOOKS = 6
 """Looks at a pull request's comments before an upsert is content with what it did."""
 
-SUPERSEDED = "_Superseded by a newer comment below._"
+SUPERSEDED = "_Superseded by another comment of ci-bridge on this pull request._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class Rung:
         via: Its name in the receipt.
         send: Called on the worker thread; answers where the result can be seen. None if the adapter cannot.
         missing: Why ``send`` is None.
+        seconds: Wall clock that one try may take; more for a transfer than for a call.
     """
 
     via: str
     send: Callable[[], str | None] | None
     missing: str = ""
+    seconds: float = CALL_SECONDS
 
 
 @dataclass(slots=True)
@@ -88,25 +90,27 @@ class Courier:
                 )
                 break
             try:
-                url = await self._call(rung.send)
+                url = await self._call(rung.send, rung.seconds)
             except ConfigError:
                 raise
             except CIBridgeError as error:
                 reasons.append(f"{rung.via}: {error}")
+                logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
                 logger.debug("channel %s", channel, exc_info=True)
                 reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
             else:
+                logger.info("%s via %s delivered", channel, rung.via)
                 degraded = bool(reasons or self.notice)
                 reason = "; ".join([*reasons, *([self.notice] if self.notice else [])])
                 return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], _T]) -> _T:
+    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS) -> _T:
         async def once() -> _T:
-            return await self.worker.run(send, timeout=min(CALL_SECONDS, max(0.05, self.deadline.remaining)))
+            return await self.worker.run(send, timeout=min(seconds, max(0.05, self.deadline.remaining)))
 
         return await retrying(once, self.policy, self.deadline)
 
@@ -131,6 +135,12 @@ class Courier:
 def skipped(channel: str, reason: str) -> Receipt:
     """The receipt of a delivery that was not wanted."""
     return Receipt(False, "", None, reason, channel, "skipped")
+
+
+def worst_of(receipts: Sequence[Receipt]) -> Receipt:
+    """The receipt that the caller of several deliveries has to know: a failed one, else the least good one."""
+    order = ("failed", "unsupported", "degraded", "sent", "skipped")
+    return min(receipts, key=lambda receipt: order.index(receipt.state))
 
 
 def upsert_comment(

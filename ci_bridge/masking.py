@@ -235,12 +235,17 @@ _RARE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _BY_RARITY = b"zqjxkvwybgpfmucdlhrnsioate"
 _TRACE_LENGTH = 6
 
+_BLANK = _bytes(
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""The bytes of white space beyond ASCII. They leave no trace, for a secret may be wrapped at any white space."""
+
 
 def _alphabet_for(needles: Iterable[str]) -> set[int]:
     """The rare characters, and as many more as it takes for every needle to leave a trace that tells it apart."""
     alphabet = set(_RARE)
     for needle in needles:
-        data = _bytes(needle)
+        data = _bytes(needle).translate(None, _BLANK)
         missing = _TRACE_LENGTH - sum(byte in alphabet for byte in data)
         others = [byte for byte in data if byte not in alphabet]
         for byte in sorted(set(others), key=lambda byte: (byte in _BY_RARITY, _BY_RARITY.find(byte))):

@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ci_bridge.arguments import finite_of
+from ci_bridge.arguments import finite_of, masked_value
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier, Rung, skipped
 from ci_bridge.errors import ConfigError
+from ci_bridge.masking import Masker
 from ci_bridge.memory import Memory
 from ci_bridge.models import Metric, Receipt
 from ci_bridge.protocols import Adapter, SupportsMetrics
@@ -24,6 +25,7 @@ class Remembering:
     settings: Settings
     _adapter: Adapter
     _clock: Callable[[], datetime]
+    _masker: Masker
     _memory: Memory
     _workspace: Path
 
@@ -63,7 +65,8 @@ class Remembering:
         """
         if not metric_name:
             raise ConfigError("metric_name is empty")
-        metric = Metric(metric_name, finite_of(metric_value), unit, test_run_id, task_id, self._clock())
+        texts = masked_value({"name": metric_name, "unit": unit, "task_id": task_id}, self._masker.clean)
+        metric = Metric(value=finite_of(metric_value), run_id=test_run_id, recorded_at=self._clock(), **texts)
         adapter = self._adapter
         receipt = Receipt(True, "history", None, "", "metric")
         if not self.settings.enable_history_tracking:

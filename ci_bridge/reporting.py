@@ -6,6 +6,7 @@ a dead channel costs nothing that came before it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,19 +15,20 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 from ci_bridge import analysis, formats
-from ci_bridge.artifacts import is_compressible, stage
-from ci_bridge.atomic import open_text_atomically
+from ci_bridge.arguments import uuid7
+from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, is_compressible, stage, sweep
+from ci_bridge.atomic import open_text_atomically, write_atomically
 from ci_bridge.commenting import comment
 from ci_bridge.config import Settings
 from ci_bridge.delivery import Rung, log_rung, skipped
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
-from ci_bridge.history import History
+from ci_bridge.history import History, View
 from ci_bridge.memory import record_of
 from ci_bridge.models import (
     Artifact,
@@ -220,12 +222,13 @@ async def read_results(
 
     def read() -> Collected:
         return formats.read_results(
-            list(patterns) or list(settings.results) or list(DEFAULT_RESULTS),
+            # The usual places are one pattern, so that only a search that finds nothing at all is a remark.
+            list(patterns) or list(settings.results) or [f"{{{','.join(DEFAULT_RESULTS)}}}"],
             workspace=place.workspace,
             time_unit=settings.time_unit,
             mask=place.masker,
             on_progress=progress,
-            exclude=[place.directory],
+            exclude=[place.directory / name for name in (*RESERVED_FILES, *RESERVED_FOLDERS)],
         )
 
     return await place.courier.worker.run(read)
@@ -233,11 +236,13 @@ async def read_results(
 
 async def report_on(place: Workplace, run: TestRun, results: Collected) -> ReportOutcome:
     """Judge results that were read, deliver what is to be said of them, and remember them."""
+    run = await place.courier.worker.run(lambda: _own(place, run))
     warnings = await recall(place)
     report, judgement = await judged_report(place, run, results, warnings)
     outcome = await deliver(place, report, warnings)
     remembered = await remember(place, outcome.report, judgement.judged, warnings)
     report = replace(outcome.report, receipts=(*outcome.report.receipts, remembered))
+    await place.courier.worker.run(lambda: _write_receipts(place, report.receipts))
     return replace(
         outcome,
         report=report,
@@ -286,8 +291,14 @@ def finished(place: Workplace, report: Report) -> Report:
 async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()) -> ReportOutcome:
     """Write the report files, then hand everything to the platform; nothing is remembered yet."""
     files: dict[str, Path] = {}
-    written = await place.courier.worker.run(lambda: _write_files(place, report, files))
+    for file in report.results.files:
+        logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
+    names = {name: file_name for name, (file_name, _) in REPORT_FILES.items() if name in wanted_formats(report, place)}
+    linked = replace(report, links=names)
+    written = await place.courier.worker.run(lambda: _write_files(place, linked, files))
     report = replace(report, links={name: str(path) for name, path in files.items()})
+    # Reading takes what it takes; this budget is for deliveries.
+    place.courier.deadline = place.courier.deadline.restarted()
     receipts = [written, *await _deliver(place, report, files)]
     report = replace(report, receipts=tuple(receipts))
     return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
@@ -316,18 +327,42 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
     try:
         with History.read(place.history_path) as history:
             context = place.context
-            view = history.view(
-                branch=base_branch(context, run),
-                shard=settings.shard or "",
-                build=run.build_id,
-                pr=run.pr_number,
-                uid=run.id,
-                now=place.clock(),
-            )
+
+            def seen_from(branch: str | None) -> View:
+                return history.view(
+                    branch=branch,
+                    shard=settings.shard or "",
+                    build=run.build_id,
+                    pr=run.pr_number,
+                    uid=run.id,
+                    now=place.clock(),
+                )
+
+            view = seen_from(base_branch(context, run))
+            if view.baseline is None and not run.pr_number and context.default_branch not in (None, view.branch):
+                # A branch without a past is compared with the one that it came from.
+                view = seen_from(context.default_branch)
+            logger.info("compared with %s", view.baseline)
             return analysis.judge(results, view, depth=depth, trends=settings.track_performance_trends)
     except HistoryError as error:
         warnings.append(f"history not used: {error}")
         return analysis.judge(results, None, depth=depth, trends=False)
+
+
+def _own(place: Workplace, run: TestRun) -> TestRun:
+    """The run under an id that no other build's run has.
+
+    Whatever ran in this job before us could have left us another run's id, and so have us replace that run.
+    """
+    if not place.settings.enable_history_tracking:
+        return run
+    try:
+        with History.read(place.history_path) as history:
+            if history.is_taken(record_of(place, run)):
+                return replace(run, id=uuid7(place.clock()))
+    except HistoryError:
+        pass  # said where the run is judged
+    return run
 
 
 def base_branch(context: BuildContext, run: TestRun) -> str | None:
@@ -363,10 +398,23 @@ def _metrics(place: Workplace, run_id: str) -> list[Metric]:
         return []  # said already, where the run is judged
 
 
+def wanted_formats(report: Report, place: Workplace) -> set[str]:
+    """The report files to write; ``all`` stands for each of them."""
+    chosen = place.settings.result_format
+    wanted = set(REPORT_FILES) if "all" in chosen else set(chosen)
+    # JUnit and CTRF list single cases, which the sum of several jobs does not hold.
+    return wanted - {"junit", "ctrf"} if report.shards else wanted
+
+
+def _write_receipts(place: Workplace, receipts: Sequence[Receipt]) -> None:
+    """Leave what became of each delivery beside the reports, which were written before."""
+    with contextlib.suppress(OSError):  # an unwritable folder is in the receipts already
+        facts = [asdict(receipt) for receipt in receipts]
+        write_atomically(place.directory / "receipts.json", json.dumps(facts, indent=2) + "\n")
+
+
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
-    wanted = set(REPORT_FILES) if "all" in place.settings.result_format else set(place.settings.result_format)
-    if report.shards:
-        wanted -= {"junit", "ctrf"}  # they list single cases, which the sum of several jobs does not hold
+    wanted = wanted_formats(report, place)
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
@@ -386,6 +434,7 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
     if problems:
         reason = "; ".join(problems) + "; give artifact_dir a writable folder with free space"
         return Receipt(bool(written), "folder" if written else "", None, reason, "files", "failed")
+    sweep(place.directory, place.clock().timestamp() - 3600)
     return Receipt(True, "folder", str(place.directory), "", "files")
 
 
@@ -476,7 +525,9 @@ async def _annotations(place: Workplace, report: Report) -> Receipt:
     tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
     chosen, total = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
     receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(chosen))])
-    return replace(receipt, reason=receipt.reason or f"{len(chosen)} of {total}") if total > len(chosen) else receipt
+    if total > len(chosen):
+        receipt = replace(receipt, reason="; ".join(filter(None, [f"{len(chosen)} of {total}", receipt.reason])))
+    return receipt
 
 
 def tracked_files(workspace: Path) -> list[str]:
@@ -557,7 +608,7 @@ async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: s
             assert isinstance(adapter, SupportsUpload)
             return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
 
-    return await place.courier.send(channel, [Rung("artifact", send)])
+    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
 
 
 @contextmanager
@@ -586,5 +637,9 @@ async def remember(place: Workplace, report: Report, judged: Sequence[JudgedCase
         warnings.extend(history.warnings)
         return str(place.history_path)
 
-    receipt = await place.courier.send("history", [Rung("history", save)])
+    # No wall clock cuts this short, and nothing repeats it: it is our own disk, and a save is whole or not at all.
+    try:
+        receipt = Receipt(True, "history", await place.courier.worker.run(save), "", "history")
+    except HistoryError as error:
+        receipt = Receipt(False, "", None, str(error), "history", "failed")
     return receipt if travels is None else await hand_on(place, travels, receipt, record, report, judged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from typing import TypeVar
 from ci_bridge.errors import RateLimitedError, TransientError
 
 T = TypeVar("T")
+
+logger = logging.getLogger("ci_bridge")
 
 CALL_SECONDS = 30.0
 """Wall clock that one API call may take."""
@@ -36,6 +39,10 @@ class Deadline:
     def __post_init__(self) -> None:
         if self.started < 0:
             object.__setattr__(self, "started", self.clock())
+
+    def restarted(self) -> Deadline:
+        """The same budget from now on."""
+        return Deadline(self.seconds, self.clock)
 
     @property
     def remaining(self) -> float:
@@ -86,4 +93,5 @@ async def retrying(operation: Callable[[], Awaitable[T]], policy: RetryPolicy, d
             if attempt >= policy.retries or wait >= deadline.remaining:
                 raise
             attempt += 1
+            logger.info("try %d failed (%s); again in %.1f s", attempt, error, wait)
             await policy.sleep(wait)

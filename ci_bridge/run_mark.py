@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ci_bridge.arguments import uuid7
-from ci_bridge.atomic import write_atomically
+from ci_bridge.atomic import read_small, write_atomically
+from ci_bridge.models import BuildContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class RunMark:
     path: Path
     build: str
     shard: str
+
+    @classmethod
+    def of(cls, context: BuildContext, directory: Path, shard: str) -> RunMark:
+        """The mark of this job's execution in the staging folder."""
+        build = "/".join(filter(None, (context.build_id, context.attempt, context.job_id, context.job_name)))
+        return cls(directory / "current-run.json", build, shard)
 
     def begin(self, now: datetime) -> str:
         """The id for a report: that of the run which numbers and files were already recorded for, else a new one."""
@@ -45,10 +53,11 @@ class RunMark:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            facts = json.loads(self.path.read_text(encoding="utf-8")) if not self.path.is_symlink() else None
-        except (OSError, ValueError):
-            return None
-        if not isinstance(facts, dict) or not isinstance(facts.get("id"), str) or len(facts["id"]) > 100:
+            facts = json.loads(read_small(self.path))
+            # Only an id of our own making: whatever runs in the job can write this file.
+            if uuid.UUID(facts["id"]).version != 7 or str(uuid.UUID(facts["id"])) != facts["id"]:
+                return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         ours = facts.get("build") == self.build and facts.get("shard") == self.shard
         return {"id": facts["id"], "completed": facts.get("completed") is not False} if ours else None

@@ -11,7 +11,7 @@ NOT_OURS = {"ARGS", "ENTRYPOINT"}  # inputs that tell the CI system how to start
 
 
 def adopt_inputs(env: MutableMapping[str, str]) -> None:
-    """Set ``CI_BRIDGE_FOO_BAR`` from each ``INPUT_FOO-BAR`` that is not empty, and name these in ``CI_BRIDGE_INPUTS``."""
+    """Set ``CI_BRIDGE_FOO_BAR`` from each ``INPUT_FOO-BAR`` that is not empty; ``CI_BRIDGE_INPUTS`` names them."""
     names = []
     for key, value in sorted(env.items()):
         name = key.removeprefix("INPUT_").replace("-", "_").upper()

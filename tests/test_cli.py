@@ -20,6 +20,7 @@ import pytest
 
 from ci_bridge.cli import main
 
+ROOT = Path(__file__).resolve().parent.parent
 GREEN = '<testsuite name="s"><testcase classname="c" name="a" time="1"/></testsuite>'
 RED = '<testsuite name="s"><testcase classname="c" name="b"><failure message="41 != 42"/></testcase></testsuite>'
 
@@ -45,6 +46,28 @@ def cli(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, stdin:
 def make_commit(folder: Path) -> None:
     for words in ("init -q", "-c user.name=a -c user.email=a@b.example commit -q --allow-empty -m x"):
         subprocess.run(["git", *words.split()], cwd=folder, check=True)
+
+
+def on_a_terminal(*arguments: str, cwd: Path, columns: int) -> str:
+    """What ci-bridge prints to a terminal of this width."""
+    reader, writer = os.openpty()
+    try:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": str(columns), "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "ci_bridge", *arguments]
+        subprocess.run(command, cwd=cwd, env=environment, stdout=writer, check=True, timeout=120)
+        os.close(writer)
+        writer = -1
+        pieces = []
+        try:
+            while piece := os.read(reader, 65536):
+                pieces.append(piece)
+        except OSError:  # how Linux says that nobody writes any more
+            pass
+        return b"".join(pieces).decode().replace("\r\n", "\n")
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
 
 
 def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -137,6 +160,15 @@ class TestReport:
     )
     def test_exit_codes(self, workspace: Path, arguments: list[str], code: int) -> None:
         assert cli("report", *arguments, cwd=workspace).returncode == code
+
+    def test_the_usual_places_are_a_remark_only_where_all_are_empty(self, workspace: Path) -> None:
+        done = cli("report", cwd=workspace)
+        assert done.returncode == 3 and done.stderr.count("nothing matches") == 1
+        assert "ci-bridge report 'path/**/*.xml'" in done.stderr
+        (workspace / "TEST-a.xml").write_text(GREEN)
+        done = cli("report", cwd=workspace)
+        assert done.returncode == 0 and "nothing matches" not in done.stderr and "hint" not in done.stderr
+        assert json.loads((workspace / "distributed_test_results" / "report.json").read_text())["notes"] == []
 
     def test_without_a_glob_the_usual_places_are_searched(self, workspace: Path) -> None:
         (workspace / "build" / "test-results").mkdir(parents=True)
@@ -276,6 +308,70 @@ class TestOtherCommands:
         done = cli("publish", "x.cibundle", cwd=workspace)
         assert done.returncode == 3 and "no sound bundle" in done.stderr
 
+    def test_the_same_folder_may_be_named_before_and_after_the_command(self, workspace: Path) -> None:
+        (workspace / "shop" / "cart").mkdir(parents=True)
+        (workspace / "shop" / "cart" / "green.xml").write_text(GREEN)
+        folder = workspace / "shop" / "cart" / "distributed_test_results"
+        assert cli("report", "green.xml", "-C", "shop/cart", cwd=workspace).returncode == 0
+        assert folder.is_dir() and not (workspace / "distributed_test_results").exists()
+        for arguments in (["-C", "shop/cart", "history", "runs"], ["-C", "shop", "history", "runs", "-C", "cart"]):
+            assert len(json.loads(cli(*arguments, "--json", cwd=workspace).stdout)) == 1
+        (workspace / "shop" / "note.md").write_text("from the folder")
+        assert cli("-C", "shop", "comment", "--pr", "7", "-f", "note.md", cwd=workspace).returncode == 0
+        assert cli("-C", "absent", "config", cwd=workspace).returncode == 2
+
+    def test_files_of_one_name_are_kept_under_their_paths(self, workspace: Path) -> None:
+        for folder in ("a", "b"):
+            (workspace / folder).mkdir()
+            (workspace / folder / "log.txt").write_text(folder)
+        assert cli("artifact", "upload", "a/log.txt", "./b/log.txt", cwd=workspace).returncode == 0
+        names = {item["name"] for item in json.loads(cli("artifact", "list", "--json", cwd=workspace).stdout)}
+        assert names == {"a/log.txt", "b/log.txt"}
+        assert cli("artifact", "download", "b/log.txt", "got", cwd=workspace).returncode == 0
+        assert (workspace / "got").read_text() == "b"
+
+    def test_folders_with_files_of_one_name_are_kept_under_their_paths(self, workspace: Path) -> None:
+        for folder in ("a", "b"):
+            (workspace / folder).mkdir()
+            (workspace / folder / "log.txt").write_text(folder)
+        assert cli("artifact", "upload", "a", "b", "green.xml", cwd=workspace).returncode == 0
+        names = {item["name"] for item in json.loads(cli("artifact", "list", "--json", cwd=workspace).stdout)}
+        assert names == {"a/log.txt", "b/log.txt", "green.xml"}
+
+    def test_one_name_for_several_files_is_refused(self, workspace: Path) -> None:
+        done = cli("artifact", "upload", "green.xml", "red.xml", "--name", "x", cwd=workspace)
+        assert done.returncode == 2 and "--name" in done.stderr
+        assert json.loads(cli("artifact", "list", "--json", cwd=workspace).stdout) == []
+
+    def test_an_artifact_that_is_not_there_is_said_once(self, workspace: Path) -> None:
+        done = cli("artifact", "download", "nope", cwd=workspace)
+        assert done.returncode == 4 and done.stderr.count("no artifact 'nope'") == 1
+
+    @pytest.mark.parametrize("columns", [80, 140])
+    def test_runs_and_tests_can_be_read_on_a_terminal(self, workspace: Path, columns: int) -> None:
+        long_name = "a_name_of_" + "very_" * 10 + "many_words"
+        (workspace / "red.xml").write_text(RED.replace('name="b"', f'name="{long_name}"'))
+        env = {"TRAVIS": "true", "TRAVIS_BRANCH": "a-branch-" * 3, "TRAVIS_COMMIT": "abcdef0123" * 4}
+        assert cli("report", "red.xml", cwd=workspace, env=env).returncode == 0
+        [run] = json.loads(cli("history", "runs", "--json", cwd=workspace).stdout)
+        text = on_a_terminal("history", "runs", cwd=workspace, columns=columns)
+        assert max(map(len, text.splitlines())) <= columns
+        assert run["id"] in text.split() and "abcdef0" in text.split() and "abcdef01" not in text
+        assert f"{run['created_at'][:10]} {run['created_at'][11:16]} " in text and "a-branch-" in text
+        text = on_a_terminal("history", "tests", cwd=workspace, columns=columns)
+        assert max(map(len, text.splitlines())) <= columns
+        assert any(line.endswith(long_name) for line in text.splitlines()) and "\x1f" not in text
+        assert "identity" not in text
+        assert "identity" in json.loads(cli("history", "tests", "--json", cwd=workspace).stdout)[0]
+
+    @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+    def test_any_name_is_printed_in_any_encoding(self, workspace: Path, encoding: str) -> None:
+        (workspace / "red.xml").write_text(RED.replace('name="b"', 'name="snow ☃"'), encoding="utf-8")
+        env = {"PYTHONIOENCODING": encoding}
+        assert cli("report", "red.xml", cwd=workspace, env=env).returncode == 0
+        done = cli("history", "tests", cwd=workspace, env=env)
+        assert (done.returncode, done.stderr) == (0, "") and "snow \\u2603" in done.stdout
+
     def test_nothing_recorded_yet_is_said(self, workspace: Path) -> None:
         done = cli("history", "runs", cwd=workspace)
         assert done.returncode == 0 and "nothing recorded yet" in done.stderr
@@ -286,7 +382,117 @@ class TestOtherCommands:
         assert facts["exit_code"] == 2 and "sometimes" in facts["error"]
 
 
+class TestLog:
+    def test_without_detailed_logging_nothing_but_warnings_is_logged(self, workspace: Path) -> None:
+        assert "debug:" not in cli("report", "green.xml", cwd=workspace).stderr
+
+    @pytest.mark.parametrize("command", [["report", "green.xml"], ["detect"], ["history", "runs"]])
+    def test_detailed_logging_says_more_on_stderr_only(self, workspace: Path, command: list[str]) -> None:
+        done = cli(*command, "-o", "detailed_logging=true", cwd=workspace)
+        assert done.returncode == 0
+        assert "debug: option detailed_logging from" in done.stderr and "debug:" not in done.stdout
+
+    def test_a_warning_of_the_configuration_is_said_once_and_as_one(self, workspace: Path) -> None:
+        (workspace / "ci-bridge.toml").write_text('fail_on = "never"\n')
+        (workspace / "pyproject.toml").write_text('[tool.ci-bridge]\nfail_on = "errors"\n')
+        for command in (["report", "green.xml"], ["config"], ["detect"], ["history", "runs"]):
+            done = cli(*command, cwd=workspace)
+            [line] = [line for line in done.stderr.splitlines() if "pyproject.toml" in line]
+            assert line.startswith("warning: ")
+
+    def test_a_warning_of_the_report_is_said_once(self, workspace: Path) -> None:
+        cli("report", "green.xml", cwd=workspace)
+        (workspace / "distributed_test_results" / "history.sqlite").write_bytes(b"no database")
+        done = cli("report", "green.xml", cwd=workspace)
+        assert done.stderr.count("warning: ") == 1
+        assert "history" in done.stderr.partition("warning: ")[2].splitlines()[0]
+
+    def test_log_lines_carry_no_secret_and_no_log_command(self) -> None:
+        code = (
+            "import logging, sys\nfrom ci_bridge.console import LogLines\n"
+            "log = logging.getLogger('ci_bridge')\nlog.addHandler(LogLines())\nlog.setLevel('DEBUG')\n"
+            "try:\n    raise OSError('correct-horse-battery')\n"
+            "except OSError:\n    log.debug('a\\n::error::correct-horse-battery', exc_info=True)\n"
+            "log.warning('correct-horse-battery')\nlog.warning('correct-horse-battery')\n"
+        )
+        env = {"PATH": os.environ["PATH"], "DEPLOY_TOKEN": "correct-horse-" + "battery"}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        lines = done.stderr.splitlines()
+        assert lines[0] == "debug: a" and lines[-2:] == ["debug: OSError: ***", "warning: ***"]
+        assert all(line.startswith(("debug: ", "warning: ")) for line in lines)
+
+
 class TestFaults:
+    def broken(self, workspace: Path, *arguments: str) -> Run:
+        """Run a ci-bridge with a defect in what every report calls."""
+        code = (
+            "import sys, ci_bridge.client\n"
+            "def report(*_, **__):\n    raise TypeError('no correct-horse-' + 'battery')\n"
+            "ci_bridge.client.Client.report = report\n"
+            "from ci_bridge.cli import main\nmain(sys.argv[1:])\n"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=workspace,
+            env={"PATH": os.environ["PATH"], "DEPLOY_TOKEN": "correct-horse-" + "battery"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_a_defect_is_one_line_and_no_red_test(self, workspace: Path) -> None:
+        done = self.broken(workspace, "report", "red.xml", "--fail-on", "failures")
+        assert (done.returncode, done.stdout) == (70, "")
+        [line] = done.stderr.splitlines()
+        assert line.startswith("error: a defect of ci-bridge ") and "TypeError: no ***" in line and "report it" in line
+
+    def test_a_defect_is_said_in_json_and_traced_where_asked(self, workspace: Path) -> None:
+        done = self.broken(workspace, "report", "red.xml", "--json", "--detailed-logging", "true")
+        assert done.returncode == 70 and json.loads(done.stdout)["exit_code"] == 70
+        assert "debug: Traceback" in done.stderr and "debug:   File" in done.stderr
+        assert "correct-horse" not in done.stdout + done.stderr
+
+    def test_a_defect_outside_of_a_command_is_no_red_test_either(self, workspace: Path) -> None:
+        code = (
+            "def enter(*_, **__):\n    raise RuntimeError('x')\n"
+            "import ci_bridge.cli as cli\ncli.main.make_context = enter\ncli.main([])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=workspace, capture_output=True, text=True, check=False)
+        assert done.returncode == 70 and len(done.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2>&- >&- <&-"])
+    @pytest.mark.parametrize(("results", "code"), [("green.xml", 0), ("red.xml", 1), ("none.xml", 3)])
+    def test_a_stderr_that_takes_nothing_changes_nothing(
+        self, workspace: Path, redirection: str, results: str, code: int
+    ) -> None:
+        command = f"{shlex.quote(sys.executable)} -m ci_bridge report {results} --fail-on failures {redirection}"
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert (workspace / "distributed_test_results" / "report.json").is_file()
+
+    @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+    def test_json_that_cannot_be_printed_is_said(self, workspace: Path, redirection: str) -> None:
+        command = f"{shlex.quote(sys.executable)} -m ci_bridge report green.xml --json {redirection}"
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
+        assert done.returncode == 4 and done.stderr.startswith("error: stdout: ")
+        assert len(done.stderr.splitlines()) == 1
+
+    def test_a_reader_that_has_seen_enough_changes_no_exit_code(self, workspace: Path) -> None:
+        tool = f"{shlex.quote(sys.executable)} -m ci_bridge"
+        code = "echo ${PIPESTATUS[0]}"
+        command = f"{tool} report red.xml --json | true; {code}; {tool} config | true; {code}"
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
+        assert (done.stdout.split(), done.stderr) == (["0", "0"], "")
+
+    @pytest.mark.parametrize("command", ["report", "config", "history runs"])
+    def test_a_folder_that_is_gone_is_said(self, workspace: Path, command: str) -> None:
+        tool = f"{shlex.quote(sys.executable)} -c 'from ci_bridge.cli import main; main()'"
+        line = f"mkdir gone && cd gone && rmdir ../gone && {tool} {command}"
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(["bash", "-c", line], cwd=workspace, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "error: the current folder does not exist any more" in done.stderr and "Traceback" not in done.stderr
+
     def test_a_full_disk_is_said_and_leaves_nothing_half_written(self, workspace: Path) -> None:
         cli("report", "green.xml", cwd=workspace)
         folder = workspace / "distributed_test_results"

@@ -186,7 +186,10 @@ class TestChannels:
         assert adapter.outputs["conclusion"] == "failure" and adapter.outputs["failed"] == "1"
         assert len(adapter.comments["42"]) == 1 and len(adapter.summaries) == 1 and len(adapter.runs) == 1
         assert {a.name for a, _ in adapter.artifacts} == {path.name for path in outcome.files.values()}
-        assert json.loads(adapter.content("report.json"))["totals"]["failed"] == 1
+        document = json.loads(adapter.content("report.json"))
+        assert document["totals"]["failed"] == 1 and document["links"]["html"] == "report.html"
+        written = json.loads((tmp_path / "distributed_test_results" / "receipts.json").read_text())
+        assert [receipt["channel"] for receipt in written] == [r.channel for r in outcome.report.receipts]
 
     @pytest.mark.parametrize(
         "method",

@@ -157,4 +157,28 @@ def test_exit_codes_are_the_same_in_the_readme_and_the_design() -> None:
         re.findall(r"^\| ([\d, ]+) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
         for page in ("README.md", "docs/design.md")
     ]
-    assert tables[0] == tables[1] == ["0", "1", "2", "3", "4", "130, 143"]
+    assert tables[0] == tables[1] == ["0", "1", "2", "3", "4", "70", "130, 143"]
+
+
+def test_the_readme_names_every_file_of_the_folder_and_counts_the_demos_tools(workspace: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "ci_bridge", "report", "reports/junit.xml"]
+    build = {"TRAVIS": "true", "TRAVIS_PULL_REQUEST": "7", "TRAVIS_BRANCH": "main", "TRAVIS_COMMIT": "abcdef0123" * 4}
+    for _ in range(2):
+        subprocess.run(command, cwd=workspace, env=environment(workspace) | build, capture_output=True, check=True)
+    folder = workspace / "distributed_test_results"
+    files = [path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith(".")]
+    assert len(files) > 10
+    assert [name for name in files if f"`{name}`" not in text] == []
+    subprocess.run(["git", "init", "-q"], cwd=workspace, env=environment(workspace), check=True)
+    status = subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=workspace,
+        env=environment(workspace),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert status.stdout.split() == ["??", "reports/"]
+    eight = re.search(r"what (\w+) test tools", (ROOT / "demo" / "README.md").read_text(encoding="utf-8"))
+    assert eight and f"real result files of {eight[1]} tools" in text

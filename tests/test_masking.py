@@ -11,7 +11,7 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ci_bridge.masking import MASK, Masker
@@ -199,10 +199,13 @@ pieces = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @settings(deadline=None)
-@given(secret=secrets, before=pieces, after=pieces, wrap=st.integers(1, 40), data=st.data())
-def test_a_secret_anywhere_in_any_spelling_never_survives(secret, before, after, wrap, data):
+@given(
+    secret=secrets, before=pieces, after=pieces, wrap=st.integers(1, 40), spelling=st.sampled_from([*spellings(SECRET)])
+)
+@example(secret="0000\xa00/a¡", before="", after="", wrap=1, spelling="plain")
+@example(secret="correct\u3000horse\u2003、、„", before="\x85", after="", wrap=2, spelling="plain")
+def test_a_secret_anywhere_in_any_spelling_never_survives(secret, before, after, wrap, spelling):
     masker = Masker([secret])
-    spelling = data.draw(st.sampled_from(sorted(spellings(secret))))
     printed = spellings(secret)[spelling]
     printed = (
         "\n ".join(printed[i : i + wrap] for i in range(0, len(printed), wrap)) if len(printed) > wrap else printed
@@ -215,6 +218,22 @@ def test_a_secret_anywhere_in_any_spelling_never_survives(secret, before, after,
         assert trace not in cleaned
         assert "".join(trace.split()) not in "".join(cleaned.split()) or trace not in printed
     assert secret not in cleaned.replace("\n ", "")
+
+
+BLANKS = [char for char in map(chr, range(0x3001)) if char.isspace()]
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=lambda char: f"U+{ord(char):04X}")
+def test_a_secret_is_found_whatever_white_space_it_is_wrapped_at(blank: str):
+    for distance in range(1, 64):
+        neighbour = chr(ord(blank) ^ distance)  # shares bytes with the blank in UTF-8
+        if neighbour.isspace() or not neighbour.isprintable():
+            continue
+        secret = f"0{neighbour}" * 4
+        text = f"\n{blank}".join(secret)
+        masker = Masker([secret])
+        assert masker.suspects(text), secret
+        assert masker.clean(text) == MASK
 
 
 @settings(deadline=None)

@@ -124,14 +124,26 @@ class _Judge:
             return Verdict.UNJUDGED, "no earlier run to compare with"
         branch = self._view.branch or "the run before"
         if base is None:
-            return Verdict.NEW, f"not run on {branch} before"
+            runs = len(self._view.base_runs)
+            return (
+                Verdict.NEW,
+                f"not in the last {runs} runs of {branch}" if runs >= 30 else f"not run on {branch} before",
+            )
         run = self._view.base_runs[base.newest]
         if not base.failed:
             at = f"{branch}@{run.commit_sha[:7]}" if run.commit_sha else branch
             return Verdict.NEW, f"passed on {at}"
         since = self._view.base_runs[base.oldest].at
+        if base.newest and base.streak == 1:
+            ago = plural_runs(base.newest)
+            return Verdict.KNOWN, f"failed when it last ran on {branch}, {ago} ago, since {since:%Y-%m-%d}"
         times = "the last run" if base.streak == 1 else f"{base.streak} runs in a row"
         return Verdict.KNOWN, f"failed on {branch} in {times}, since {since:%Y-%m-%d}"
+
+
+def plural_runs(number: int) -> str:
+    """``1 run``, ``7 runs``."""
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _newest(letters: str) -> _Base | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci_bridge.cli.frame import common, finish, flags_of, with_client
+from ci_bridge.cli.frame import finish, flags_of, with_client
+from ci_bridge.cli.program import Group, Job, common
 from ci_bridge.console import minute, print_json, print_table
 from ci_bridge.errors import ConfigError
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from ci_bridge.models import Receipt
 
 
-@click.command()
+@click.command(cls=Job)
 @click.argument("text", required=False)
 @click.option(
     "--file",
@@ -27,9 +31,7 @@ if TYPE_CHECKING:
 @click.option("--pr", help="Number of the pull request; by default that of the build.")
 @click.option("--key", default="comment", show_default=True, help="The comment with this key is updated.")
 @common
-def comment(
-    text: str | None, file: Any, pr: str | None, key: str, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+def comment(text: str | None, file: Any, pr: str | None, key: str, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Comment on the pull request; the next comment with the same key replaces this one.
 
     \b
@@ -44,10 +46,10 @@ def comment(
             raise ConfigError("this build has no pull request", hint="name one with --pr")
         return await client.add_pr_comment(number, body, key=key)
 
-    finish(with_client(job, flags_of(pairs), directory, as_json=as_json), as_json=as_json)
+    finish(with_client(job, flags_of(pairs)), as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Job)
 @click.argument("state", type=click.Choice(["pending", "success", "failure", "error"]))
 @click.option("--context", "-c", default="ci-bridge", show_default=True, help="Name of the status.")
 @click.option("--description", "-d", default="", help="One line.")
@@ -62,7 +64,6 @@ def status(
     sha: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Set a status on the commit.
 
@@ -77,10 +78,10 @@ def status(
             raise ConfigError("the commit is not known", hint="name one with --sha")
         return await client.set_status(commit, state, context, description, url)
 
-    finish(with_client(job, flags_of(pairs), directory, as_json=as_json), as_json=as_json)
+    finish(with_client(job, flags_of(pairs)), as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Job)
 @click.argument("text", required=False)
 @click.option(
     "--file",
@@ -89,7 +90,7 @@ def status(
     help="Read the text from a file, - for stdin.",
 )
 @common
-def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Show Markdown on the build's own page.
 
     \b
@@ -97,11 +98,11 @@ def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...], 
       ci-bridge summary '## Deployed to preview'
     """
     body = _text_of(text, file)
-    receipt = with_client(lambda client: client.write_summary(body), flags_of(pairs), directory, as_json=as_json)
+    receipt = with_client(lambda client: client.write_summary(body), flags_of(pairs))
     finish(receipt, as_json=as_json)
 
 
-@click.group()
+@click.group(cls=Group)
 def artifact() -> None:
     """Keep files beyond the build, and fetch them.
 
@@ -124,7 +125,6 @@ def artifact_upload(
     run: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Keep files beyond the build.
 
@@ -132,12 +132,24 @@ def artifact_upload(
     Example:
       ci-bridge artifact upload README.md --name 'Read me'
     """
+    if name and len(paths) > 1:
+        raise click.UsageError("--name is for one path; without it each file keeps its own name")
+    names = {paths[0]: name} if name else _names_of(paths)
 
     async def job(client: Client) -> list[Receipt]:
         run_id = run or await client.current_run_id()
-        return [await client.upload_artifact(run_id, path, name, category=category) for path in paths]
+        return [await client.upload_artifact(run_id, path, names[path], category=category) for path in names]
 
-    finish(*with_client(job, flags_of(pairs), directory, as_json=as_json), as_json=as_json)
+    finish(*with_client(job, flags_of(pairs)), as_json=as_json)
+
+
+def _names_of(paths: Sequence[str]) -> dict[str, str | None]:
+    """What kept files are called: as the client does it, but by their paths where two would share a name."""
+    given = list(dict.fromkeys(paths))
+    names = Counter(Path(path).name for path in given)
+    folders = len(given) > 1 and any(Path(path).is_dir() for path in given)
+    clash = folders or max(names.values()) > 1
+    return {path: Path(os.path.relpath(path)).as_posix() if clash else None for path in given}
 
 
 @artifact.command("download")
@@ -145,9 +157,7 @@ def artifact_upload(
 @click.argument("output", required=False)
 @click.option("--run", help="The test run it belongs to; by default the newest that has it.")
 @common
-def artifact_download(
-    name: str, output: str | None, run: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+def artifact_download(name: str, output: str | None, run: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Fetch the newest kept file of this name, to OUTPUT or to a file of its name here.
 
     \b
@@ -156,9 +166,7 @@ def artifact_download(
     """
     # The stored name is data: only its last component can become a file name here.
     target = output or Path(name.replace("\\", "/")).name or "artifact"
-    receipt = with_client(
-        lambda client: client.download_artifact(run, name, target), flags_of(pairs), directory, as_json=as_json
-    )
+    receipt = with_client(lambda client: client.download_artifact(run, name, target), flags_of(pairs))
     finish(receipt, as_json=as_json)
 
 
@@ -166,18 +174,14 @@ def artifact_download(
 @click.option("--run", help="Only of this test run.")
 @click.option("--category", help="Only of this category.")
 @common
-def artifact_list(
-    run: str | None, category: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+def artifact_list(run: str | None, category: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List kept files, newest first.
 
     \b
     Example:
       ci-bridge artifact list --category reports
     """
-    found = with_client(
-        lambda client: client.list_artifacts(run, category=category), flags_of(pairs), directory, as_json=as_json
-    )
+    found = with_client(lambda client: client.list_artifacts(run, category=category), flags_of(pairs))
     if as_json:
         from dataclasses import asdict
 

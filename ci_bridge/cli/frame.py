@@ -1,7 +1,8 @@
-"""What every command is made of: common flags, options as flags, one client, errors in one line, receipts."""
+"""What every command is made of: options, one client, receipts."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ci_bridge._version import __version__
 from ci_bridge.console import print_json, say
-from ci_bridge.errors import CIBridgeError
+from ci_bridge.errors import ConfigError
 
 if TYPE_CHECKING:
     from ci_bridge.client import Client
@@ -19,49 +21,8 @@ if TYPE_CHECKING:
     from ci_bridge.protocols import Platform
 
 T = TypeVar("T")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-
-class OptionFlags(click.Command):
-    """A command that takes every option of the configuration as a flag.
-
-    The flags are made when they are needed: a hundred of them would slow down `ci-bridge --version`.
-    """
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own parameters and a flag per option."""
-        from ci_bridge.config import NOT_YET, options
-
-        flags: list[click.Parameter] = []
-        for option in options():
-            if option.secret:
-                continue  # secrets never stand in a process list
-            missing = option.name in NOT_YET and not NOT_YET[option.name].values
-            flags.append(
-                click.Option(
-                    [f"--{option.name.replace('_', '-')}", f"option__{option.name}"],
-                    metavar="|".join(option.choices) or option.type.upper(),
-                    help=option.help,
-                    hidden=missing,  # so that asking for it is answered by name
-                )
-            )
-        return [*super().get_params(ctx), *flags]
-
-
-def common(command: Command) -> Command:
-    """The flags that every command takes."""
-    for flag in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout."),
-        click.option("-o", "--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Set any option."),
-        click.option(
-            "-C",
-            "--directory",
-            type=click.Path(file_okay=False, exists=True),
-            help="Work as if started in this folder.",
-        ),
-    ):
-        command = flag(command)
-    return command
+logger = logging.getLogger("ci_bridge")
 
 
 def flags_of(pairs: Sequence[str], flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -78,19 +39,42 @@ def flags_of(pairs: Sequence[str], flags: Mapping[str, Any] | None = None) -> di
     return chosen
 
 
-def prepared(pairs: Sequence[str], directory: str | None) -> tuple[LoadedSettings, Platform, BuildContext]:
+def here() -> str:
+    """The current folder.
+
+    Raises:
+        ConfigError: It does not exist any more.
+    """
+    try:
+        return os.getcwd()  # noqa: PTH109 - a text, as the configuration takes it
+    except FileNotFoundError:
+        raise ConfigError("the current folder does not exist any more", hint="name another one with -C") from None
+
+
+def prepared(pairs: Sequence[str]) -> tuple[LoadedSettings, Platform, BuildContext]:
     """The settings, the platform and the build, without anything opened."""
     from ci_bridge.preparation import prepare
 
-    return prepare(None, os.environ, directory, flags_of(pairs))
+    loaded, platform, context = prepare(None, os.environ, here(), flags_of(pairs))
+    if loaded.settings.detailed_logging:
+        logger.setLevel(logging.DEBUG)
+    _log_origins(loaded)
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    return loaded, platform, context
+
+
+def _log_origins(loaded: LoadedSettings) -> None:
+    logger.info("ci-bridge %s in %s", __version__, here())
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            logger.debug("option %s from %s", name, origin)
 
 
 def with_client(
     job: Callable[[Client], Awaitable[T]],
     flags: Mapping[str, Any],
-    directory: str | None,
     *,
-    as_json: bool,
     log: Callable[[str], None] = say,
     on_signal: Callable[[int], None] | None = None,
 ) -> T:
@@ -98,34 +82,18 @@ def with_client(
     from ci_bridge.client import open_client
     from ci_bridge.stopping import OnStop, supervised
 
+    folder = here()
+
     async def body(on_stop: OnStop) -> T:
         if on_signal is not None:
             on_stop(on_signal)
-        async with open_client(flags=flags, directory=directory, log=log) as client:
+        async with open_client(flags=flags, directory=folder, log=log) as client:
             on_stop(lambda _: client.stop())
+            _log_origins(client.loaded)
+            logger.info("platform %s, delivering to %s", client.platform.title, ", ".join(client.capabilities))
             return await job(client)
 
-    with errors(as_json=as_json):
-        return supervised(body, say)
-
-
-class errors:  # noqa: N801 - reads as a statement
-    """Print our own errors as one clear line each and exit with their code."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CIBridgeError):
-            if self._as_json:
-                print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
-            say(f"error: {error.message}")
-            if error.hint:
-                say(f"hint: {error.hint}")
-            sys.exit(error.exit_code)
+    return supervised(body, say)
 
 
 def finish(*receipts: Receipt, as_json: bool) -> None:

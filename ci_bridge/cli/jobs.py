@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from ci_bridge.cli.frame import OptionFlags, common, flags_of, receipt_facts, with_client
-from ci_bridge.console import Progress, has_color, print_json, say, terminal_width
+from ci_bridge.cli.frame import flags_of, receipt_facts, with_client
+from ci_bridge.cli.program import OptionFlags, common
+from ci_bridge.console import Progress, has_color, people, print_json, say, terminal_width
+
+logger = logging.getLogger("ci_bridge")
 
 if TYPE_CHECKING:
     from ci_bridge.client import Client
@@ -25,9 +30,7 @@ _MOST_NAMES = 5
 @click.command(cls=OptionFlags)
 @click.argument("results", nargs=-1, metavar="[GLOB]...")
 @common
-def report(
-    results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any
-) -> None:
+def report(results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
     """Read results, judge them against the history, deliver them, remember them.
 
     GLOB names result files: paths, folders, or patterns with ** for any depth. Without one, the option `results`
@@ -43,14 +46,16 @@ def report(
             outcome = await client.report(results, on_progress=on_progress)
         return outcome, client.platform.log_command_patterns
 
-    outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    outcome, patterns = with_client(job, flags_of(pairs, flags))
+    if not as_json and not results and not outcome.report.results.files:
+        say("hint: say where the result files are: ci-bridge report 'path/**/*.xml'")
     _end(outcome, patterns, as_json=as_json)
 
 
 @click.command(cls=OptionFlags, context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]...")
 @common
-def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any) -> None:
+def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
     """Run a test command: pending while it runs, then a report of what it wrote.
 
     COMMAND runs without a shell and with our standard streams. Only result files that it writes or changes count;
@@ -66,7 +71,7 @@ def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directo
     """
     from ci_bridge.running import Command, run_command
 
-    workspace = Path(directory or Path.cwd())
+    workspace = Path.cwd()
     child = Command(command, directory=workspace, stdout=sys.stderr.fileno() if as_json else None)
 
     async def job(client: Client) -> tuple[RunOutcome, Sequence[str]]:
@@ -78,9 +83,7 @@ def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directo
         if not child.is_running:  # while it runs, the log is its own
             say(line)
 
-    outcome, patterns = with_client(
-        job, flags_of(pairs, flags), directory, as_json=as_json, log=log, on_signal=child.tell
-    )
+    outcome, patterns = with_client(job, flags_of(pairs, flags), log=log, on_signal=child.tell)
     _finish_run(outcome, patterns, as_json=as_json)
     sys.exit(outcome.exit_code)
 
@@ -107,7 +110,7 @@ def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) 
     if outcome.report is not None:
         _print_outcome(outcome.report, patterns)
     for warning in outcome.warnings:
-        say(f"warning: {warning}")
+        logger.warning("%s", warning)
     if outcome.problem:
         say(f"error: {outcome.problem}")
     if outcome.error is not None:
@@ -125,7 +128,6 @@ def collect(
     into: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
     **flags: Any,
 ) -> None:
     """Read results and store them for a trusted build to publish; the untrusted half for pull requests from forks.
@@ -141,7 +143,7 @@ def collect(
         with Progress(enabled=not as_json) as on_progress:
             return await client.collect(results, into, on_progress=on_progress)
 
-    collection = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    collection = with_client(job, flags_of(pairs, flags))
     receipt, total = collection.receipt, collection.totals.total
     code = 3 if not total else 4 if receipt.state == "failed" else 0
     if as_json:
@@ -167,9 +169,7 @@ def collect(
 @click.command(cls=OptionFlags)
 @click.argument("bundles", nargs=-1, metavar="[PATH]...")
 @common
-def publish(
-    bundles: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], directory: str | None, **flags: Any
-) -> None:
+def publish(bundles: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
     """Judge and deliver what the build that triggered this one collected; the trusted half for forks.
 
     PATH names bundles, or folders of them, that a step before has downloaded. Without one, the platform's store is
@@ -183,7 +183,7 @@ def publish(
     async def job(client: Client) -> tuple[ReportOutcome, Sequence[str]]:
         return await client.publish(bundles), client.platform.log_command_patterns
 
-    outcome, patterns = with_client(job, flags_of(pairs, flags), directory, as_json=as_json)
+    outcome, patterns = with_client(job, flags_of(pairs, flags))
     _end(outcome, patterns, as_json=as_json)
 
 
@@ -199,10 +199,16 @@ def _print_outcome(outcome: ReportOutcome, patterns: Sequence[str]) -> None:
     from ci_bridge.report import print_terminal
 
     for warning in outcome.warnings:
-        say(f"warning: {warning}")
-    print_terminal(
-        outcome.report, stream=sys.stderr, color=has_color(), console_width=terminal_width(), patterns=patterns
-    )
+        logger.warning("%s", warning)
+    with people() as stream:
+        print_terminal(
+            outcome.report,
+            stream=stream,
+            color=has_color(),
+            console_width=terminal_width(),
+            patterns=patterns,
+            base=f"{Path.cwd().resolve()}{os.sep}",
+        )
 
 
 def outcome_facts(outcome: ReportOutcome) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci_bridge.cli.frame import common, errors, prepared
+from ci_bridge.cli.frame import prepared
+from ci_bridge.cli.program import Job, common
 from ci_bridge.console import print_findings, print_json, print_line, print_table, say, shown
+
+logger = logging.getLogger("ci_bridge")
 
 if TYPE_CHECKING:
     from ci_bridge.config import LoadedSettings
 
 
-@click.command()
+@click.command(cls=Job)
 @common
-def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def detect(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say which platform and build this is, and where each fact came from.
 
     \b
@@ -27,33 +31,30 @@ def detect(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     """
     from ci_bridge import platforms
 
-    with errors(as_json=as_json):
-        _, platform, context = prepared(pairs, directory)
-        facts = {name: value for name, value in context.values().items() if name != "platform"}
-        if as_json:
-            print_json(
-                {
-                    "platform": platform.name,
-                    "values": facts,
-                    "origins": dict(context.origins),
-                    "delivers_as": platform.name if platform.connect else "local",
-                }
-            )
-            return
-        rows = [("platform", platform.name, platform.title)]
-        rows += [
-            (name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None
-        ]
-        print_table(("field", "value", "from"), rows)
-        for name, reason in platforms.problems().items():
-            say(f"warning: the platform {name} of another package cannot be used: {reason}")
-        if platform.connect is None:
-            say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
+    _, platform, context = prepared(pairs)
+    facts = {name: value for name, value in context.values().items() if name != "platform"}
+    if as_json:
+        print_json(
+            {
+                "platform": platform.name,
+                "values": facts,
+                "origins": dict(context.origins),
+                "delivers_as": platform.name if platform.connect else "local",
+            }
+        )
+        return
+    rows = [("platform", platform.name, platform.title)]
+    rows += [(name, shown(value), context.origins.get(name, "")) for name, value in facts.items() if value is not None]
+    print_table(("field", "value", "from"), rows)
+    for name, reason in platforms.problems().items():
+        logger.warning("%s", f"the platform {name} of another package cannot be used: {reason}")
+    if platform.connect is None:
+        say(f"{platform.title} has no adapter in this version: deliveries go to files, as on a laptop.")
 
 
-@click.command()
+@click.command(cls=Job)
 @common
-def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def config(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Show every option, its value and where the value came from.
 
     \b
@@ -62,20 +63,19 @@ def config(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     """
     from ci_bridge.config import describe
 
-    with errors(as_json=as_json):
-        loaded, _, _ = prepared(pairs, directory)
-        rows = describe(loaded)
-        if as_json:
-            print_json({name: {"value": _json_value(loaded, name), "origin": origin} for name, _, origin in rows})
-        else:
-            print_table(("option", "value", "from"), rows)
-        for warning in loaded.warnings:
-            say(f"warning: {warning}")
+    loaded, _, _ = prepared(pairs)
+    rows = describe(loaded)
+    if as_json:
+        print_json({name: {"value": _json_value(loaded, name), "origin": origin} for name, _, origin in rows})
+    else:
+        print_table(("option", "value", "from"), rows)
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
 
 
-@click.command()
+@click.command(cls=Job)
 @common
-def doctor(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def doctor(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say what will work here and what will not, and which line closes each gap.
 
     Nothing is changed and nothing is delivered. Exit code 1 where something will fail, else 0.
@@ -86,33 +86,32 @@ def doctor(as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None
     """
     from ci_bridge.doctor import examine, exit_code_of
 
-    with errors(as_json=as_json):
-        loaded, platform, context = prepared(pairs, directory)
-        workspace = Path(directory or Path.cwd())
-        findings = examine(loaded, platform, context, env=os.environ, workspace=workspace)
-        code = exit_code_of(findings)
-        if as_json:
-            print_json(
-                {
-                    "platform": platform.name,
-                    "findings": [
-                        {
-                            "title": finding.title,
-                            "state": str(finding.state),
-                            "detail": finding.detail,
-                            "line_to_add": finding.line_to_add,
-                        }
-                        for finding in findings
-                    ],
-                    "exit_code": code,
-                }
-            )
-        else:
-            print_findings(findings)
+    loaded, platform, context = prepared(pairs)
+    workspace = Path.cwd()
+    findings = examine(loaded, platform, context, env=os.environ, workspace=workspace)
+    code = exit_code_of(findings)
+    if as_json:
+        print_json(
+            {
+                "platform": platform.name,
+                "findings": [
+                    {
+                        "title": finding.title,
+                        "state": str(finding.state),
+                        "detail": finding.detail,
+                        "line_to_add": finding.line_to_add,
+                    }
+                    for finding in findings
+                ],
+                "exit_code": code,
+            }
+        )
+    else:
+        print_findings(findings)
     sys.exit(code)
 
 
-@click.command()
+@click.command(cls=Job)
 @click.argument("platform", required=False)
 @click.option("--template", default="ci-bridge", show_default=True, help="Which one, where a platform has several.")
 @click.option("--force", is_flag=True, help="Replace the file that is there.")
@@ -125,7 +124,6 @@ def init(
     to_stdout: bool,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Write the pipeline snippet of PLATFORM, by default of the one that builds this checkout.
 
@@ -136,20 +134,19 @@ def init(
     from ci_bridge import init as snippets
     from ci_bridge import platforms
 
-    with errors(as_json=as_json):
-        prepared(pairs, directory)  # a configuration that is wrong is told now, not in the first build
-        root = Path(directory or Path.cwd())
-        chosen = platforms.load(platform) if platform else snippets.find_platform(root)
-        snippet = snippets.snippet(chosen, root, template)
-        if not to_stdout:
-            snippets.write(snippet, force=force)
-        if as_json:
-            facts = {"platform": snippet.platform, "template": snippet.template, "path": str(snippet.path)}
-            print_json({**facts, "written": not to_stdout, **({"text": snippet.text} if to_stdout else {})})
-        elif to_stdout:
-            print_line(snippet.text.rstrip("\n"))
-        else:
-            say(f"wrote {snippet.path}")
+    prepared(pairs)  # a configuration that is wrong is told now, not in the first build
+    root = Path.cwd()
+    chosen = platforms.load(platform) if platform else snippets.find_platform(root)
+    snippet = snippets.snippet(chosen, root, template)
+    if not to_stdout:
+        snippets.write(snippet, force=force)
+    if as_json:
+        facts = {"platform": snippet.platform, "template": snippet.template, "path": str(snippet.path)}
+        print_json({**facts, "written": not to_stdout, **({"text": snippet.text} if to_stdout else {})})
+    elif to_stdout:
+        print_line(snippet.text.rstrip("\n"))
+    else:
+        say(f"wrote {snippet.path}")
 
 
 def _json_value(loaded: LoadedSettings, name: str) -> Any:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ci_bridge.cli.frame import common, finish, flags_of, with_client
-from ci_bridge.console import print_json, print_line, print_rows, print_table, say, shown
+from ci_bridge.cli.frame import finish, flags_of, with_client
+from ci_bridge.cli.program import Group, common
+from ci_bridge.console import day_and_time, print_json, print_line, print_rows, print_table, say, shown
 
 if TYPE_CHECKING:
     from ci_bridge.client import Client
     from ci_bridge.models import Receipt
 
 
-@click.group()
+@click.group(cls=Group)
 def history() -> None:
     """Look at and tend the history.
 
@@ -30,19 +31,26 @@ def history() -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="Most rows.")
 @click.option("--branch", help="Only of this branch.")
 @common
-def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List test runs, newest first.
 
     \b
     Example:
       ci-bridge history runs --limit 5
     """
-    rows = with_client(
-        lambda client: client.get_test_history(limit, branch), flags_of(pairs), directory, as_json=as_json
-    )
+    rows = with_client(lambda client: client.get_test_history(limit, branch), flags_of(pairs))
     print_rows(
         rows,
-        ("created_at", "status", "branch", "commit_sha", "total_tasks", "failed_tasks", "duration", "id"),
+        {
+            "created": lambda row: day_and_time(row["created_at"]),
+            "status": "status",
+            "branch": "branch",
+            "commit": lambda row: (row["commit_sha"] or "")[:7],
+            "failed": "failed_tasks",
+            "of": "total_tasks",
+            "seconds": lambda row: f"{row['duration']:.1f}",
+            "id": "id",
+        },
         as_json=as_json,
     )
 
@@ -51,32 +59,40 @@ def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str
 @click.argument("pattern", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="Most rows.")
 @common
-def history_tests(
-    pattern: str | None, limit: int, as_json: bool, pairs: tuple[str, ...], directory: str | None
-) -> None:
+def history_tests(pattern: str | None, limit: int, as_json: bool, pairs: tuple[str, ...]) -> None:
     """List tests with their record, the most troublesome first. PATTERN is a part of the name.
 
     \b
     Example:
       ci-bridge history tests cart
     """
-    rows = with_client(
-        lambda client: client.get_tests(pattern, limit=limit), flags_of(pairs), directory, as_json=as_json
+    rows = with_client(lambda client: client.get_tests(pattern, limit=limit), flags_of(pairs))
+    print_rows(
+        rows,
+        {
+            "runs": "runs",
+            "failures": "failures",
+            "flips": "flips",
+            "last": "last_status",
+            "last run": lambda row: day_and_time(row["last_run"]),
+            "p50 (s)": "p50",
+            "test": "test",
+        },
+        as_json=as_json,
     )
-    print_rows(rows, (), as_json=as_json)
 
 
 @history.command("check")
 @click.argument("path", required=False)
 @common
-def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say whether a history file is sound. Exit code 3 if not.
 
     \b
     Example:
       ci-bridge history check distributed_test_results/history.sqlite
     """
-    checked = with_client(lambda client: client.check_history(path), flags_of(pairs), directory, as_json=as_json)
+    checked = with_client(lambda client: client.check_history(path), flags_of(pairs))
     if as_json:
         print_json(checked)
     else:
@@ -88,23 +104,21 @@ def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...], direc
 @click.option("--days", type=click.IntRange(1), help="Days to keep; by default history_retention_days.")
 @click.option("--force", is_flag=True, help="Even if more than half of the runs go.")
 @common
-def history_prune(days: int | None, force: bool, as_json: bool, pairs: tuple[str, ...], directory: str | None) -> None:
+def history_prune(days: int | None, force: bool, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Drop runs older than the retention.
 
     \b
     Example:
       ci-bridge history prune --days 30
     """
-    dropped = with_client(
-        lambda client: client.prune_history(days, force=force), flags_of(pairs), directory, as_json=as_json
-    )
+    dropped = with_client(lambda client: client.prune_history(days, force=force), flags_of(pairs))
     if as_json:
         print_json({"dropped_runs": dropped})
     else:
         say(f"{dropped} runs dropped")
 
 
-@click.group()
+@click.group(cls=Group)
 def metric() -> None:
     """Record performance numbers and see how they move.
 
@@ -129,7 +143,6 @@ def metric_record(
     run: str | None,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Remember a number.
 
@@ -144,7 +157,7 @@ def metric_record(
         saved = await client.flush()
         return receipt if saved else saved
 
-    finish(with_client(job, flags_of(pairs), directory, as_json=as_json), as_json=as_json)
+    finish(with_client(job, flags_of(pairs)), as_json=as_json)
 
 
 @metric.command("show")
@@ -160,7 +173,6 @@ def metric_show(
     limit: int,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """List recorded numbers, oldest first: the newest --limit of them.
 
@@ -171,10 +183,19 @@ def metric_show(
     rows = with_client(
         lambda client: client.get_performance_metrics(run, name, task_id=task, limit=limit),
         flags_of(pairs),
-        directory,
+    )
+    print_rows(
+        rows,
+        {
+            "recorded": lambda row: day_and_time(row["recorded_at"]),
+            "metric": "metric_name",
+            "value": "metric_value",
+            "unit": "unit",
+            "task": "task_id",
+            "run": "run_id",
+        },
         as_json=as_json,
     )
-    print_rows(rows, ("recorded_at", "metric_name", "metric_value", "unit", "task_id", "run_id"), as_json=as_json)
 
 
 @metric.command("trend")
@@ -190,7 +211,6 @@ def metric_trend(
     limit: int,
     as_json: bool,
     pairs: tuple[str, ...],
-    directory: str | None,
 ) -> None:
     """Show a metric's statistics and where it changed.
 
@@ -201,8 +221,6 @@ def metric_trend(
     trend = with_client(
         lambda client: client.analyze_performance_trends(name, grouping, timeframe, limit),
         flags_of(pairs),
-        directory,
-        as_json=as_json,
     )
     if as_json:
         print_json(trend)

@@ -15,15 +15,25 @@ def _integer(text: str) -> int:
     return int(text) if len(text) <= _LONGEST_INTEGER else 0
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        for key, value in pairs:
+            if value != made[key]:
+                # Python keeps the last one, other readers the first: which of them holds the failures is unknown.
+                raise ResultsError(f"malformed JSON: an object has two values for {key[:40]!r}")
+    return made
+
+
 # One for all: ``json.loads`` with these arguments would make a new one for every line of a log.
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=lambda _name: None)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=lambda _name: None)
 
 
 def decode_json(text: str) -> object:
     """Decode a JSON text; ``NaN`` and ``Infinity``, which JSON does not have, become None.
 
     Raises:
-        ResultsError: It is malformed, or nested too deep.
+        ResultsError: It is malformed, nested too deep, or an object of it has two values of one name.
     """
     try:
         return _DECODER.decode(text)

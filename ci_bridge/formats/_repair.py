@@ -23,6 +23,7 @@ ROOT = "ci-bridge"
 _BLOCK = 1 << 16
 _LOOKAHEAD = 48  # more than any mark or reference is long
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_BEGINNING = re.compile(rb"<\?xml\s|<!DOCTYPE\s|<(?:[\w.-]+:)?testsuites?[\s>/]")
 _SAFE_CODECS = ("iso", "latin", "windows", "cp", "koi8", "gb", "big5", "shift", "sjis", "euc", "mac", "us-ascii", "hz")
 # Bytes that are no UTF-8 are taken for what Windows tools write; those that even cp1252 lacks become U+FFFD.
 _FOREIGN = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
@@ -32,6 +33,15 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&(?:#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,8}));|([A-Za-z][A-Za-z0-9]{0,30});)?")
 _PREDEFINED = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _TAG_STOP = re.compile("[\"'>]")
+# Text and tags without any flaw, so that only what is around a flaw is looked at in detail.
+_FLAWLESS = re.compile(
+    r"""(?:[^<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
+    </?[A-Za-z_:][^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
+    (?:"[^"<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+"
+       [^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+)*+>)++""",
+    re.VERBOSE,
+)
+_CUT_MARKUP = re.compile(r"</?|<!\S{0,7}")  # all that is left of the file, because more was looked at
 _NAME_START = re.compile(r"</?[A-Za-z_:\u0080-\U0010ffff]")
 
 
@@ -44,17 +54,27 @@ class RepairedStream:
 
     def __init__(self, source: Source) -> None:
         self._pieces = chain([f"<{ROOT}>"], _Mender(source).mend(_decoded(source)))
+        self._flaw: ResultsError | None = None
         self.is_exhausted = False
         """True once everything but the end tag of the wrapping was read: a flaw met before is in the middle."""
 
     def read(self, size: int, /) -> bytes:
         """About ``size`` bytes, empty at the end; never crumbs, with each of which expat would scan a long tag anew."""
         parts, length = [], 0
-        for piece in self._pieces:
-            parts.append(piece)
-            length += len(piece)
-            if length >= size:
-                break
+        if self._flaw is not None:
+            raise self._flaw
+        try:
+            for piece in self._pieces:
+                parts.append(piece)
+                length += len(piece)
+                if length >= size:
+                    break
+        except ForbiddenMarkup:
+            raise
+        except ResultsError as error:
+            self._flaw = error  # first comes what was mended before it
+            if not length:
+                raise
         if length:
             return "".join(parts).encode()
         if self.is_exhausted:
@@ -66,8 +86,10 @@ class RepairedStream:
 def _decoded(source: Source) -> Iterator[str]:
     """The file as text in blocks; every byte comes out as something."""
     source.stream.seek(0)
+    start = _start_of_xml(source.stream.read(_BLOCK))
+    source.stream.seek(start)
     head = source.stream.read(1024)
-    source.stream.seek(0)
+    source.stream.seek(start)
     encoding, errors = encoding_of(head), "replace"
     if encoding == "utf-8-sig":
         declared = _DECLARED.search(head)
@@ -80,6 +102,14 @@ def _decoded(source: Source) -> Iterator[str]:
     while block := source.stream.read(_BLOCK):
         yield decoder.decode(block).translate(_FOREIGN) if errors == "surrogateescape" else decoder.decode(block)
     yield decoder.decode(b"", True).translate(_FOREIGN)
+
+
+def _start_of_xml(head: bytes) -> int:
+    """Where the document begins if a log is in front of it, which may hold tags too."""
+    if encoding_of(head) != "utf-8-sig" or head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
+        return 0
+    found = _BEGINNING.search(head)
+    return found.start() if found else 0
 
 
 def _is_known(encoding: str) -> bool:
@@ -104,12 +134,21 @@ class _Mender:
         self._value_left = 0
         self._value_cut = 0
         self._tag_left = 0
+        self._swallowed = False
+        self._tail = ""
 
     def mend(self, blocks: Iterator[str]) -> Iterator[str]:
+        """The mended document.
+
+        Raises:
+            ResultsError: At its end, because what is inside of markup that does not end is lost.
+        """
         for block in blocks:
             self._buffer, self._at = self._buffer[self._at :] + block, 0
             yield from self._scan(len(self._buffer) - _LOOKAHEAD)
         yield from self._scan(len(self._buffer))
+        if self._swallowed or self._state in (self._comment, self._instruction, self._doctype):
+            raise ResultsError("malformed XML: a comment or a declaration does not end")
 
     def _scan(self, stop: int) -> Iterator[str]:
         """Run the states until fewer than the look-ahead's characters are left."""
@@ -128,6 +167,8 @@ class _Mender:
         return max(self._stop, reference.end()) if reference else self._stop
 
     def _text(self) -> str:
+        if flawless := _FLAWLESS.match(self._buffer, self._at, self._stop):
+            return self._take(flawless.end())
         end = self._buffer.find("<", self._at, self._stop)
         if end < 0:
             return _mended(self._take(self._partial()))
@@ -147,6 +188,8 @@ class _Mender:
             self._state, self._at, self._tag_left = self._tag, self._at + 1, self._limits.token_size // 2
             return "<"
         else:
+            if _CUT_MARKUP.fullmatch(ahead):
+                raise ResultsError("malformed XML: it ends within markup")
             self._at += 1
             return "&lt;"
         return ""
@@ -161,12 +204,18 @@ class _Mender:
         return before, True
 
     def _comment(self) -> str:
-        if self._until("-->")[1]:
-            self._state = self._text
-        return ""
+        return self._left_out("-->", "<!--")
 
     def _instruction(self) -> str:
-        if self._until("?>")[1]:
+        return self._left_out("?>", "<?")
+
+    def _left_out(self, mark: str, opening: str) -> str:
+        """Pass over markup; if another one begins inside, its own end is missing and elements were passed over."""
+        content, ended = self._until(mark)
+        content = self._tail + content
+        self._swallowed = self._swallowed or opening in content
+        self._tail = "" if ended else content[-3:]  # an opening may lie across two blocks
+        if ended:
             self._state = self._text
         return ""
 

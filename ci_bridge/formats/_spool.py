@@ -7,15 +7,13 @@ import marshal
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import IO, cast, overload
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats.plugin import cut_text
-from ci_bridge.models import Attempt, Case, Row, case_of_row, row_of_case
+from ci_bridge.formats._clean import shortened, text_size
+from ci_bridge.models import Case, Row, case_of_row, row_of_case
 
 _IN_MEMORY = 4 << 20
-_SHORT = 300
 _OBJECT_SIZE = 600  # a held case without its texts, its place in the dictionary included
 _LENGTH_BITS = 32
 
@@ -86,6 +84,9 @@ class CaseStore:
     def __contains__(self, key: int) -> bool:
         return key in self._held
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._held)
 
@@ -147,27 +148,6 @@ class Cases(Sequence[Case]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} cases>"
-
-
-def shortened(case: Case) -> Case:
-    """The case with texts of at most some 300 characters each, and no captured output."""
-    return replace(
-        case,
-        message=cut_text(case.message, _SHORT), details=cut_text(case.details, _SHORT), output="", error_output="",
-        attempts=tuple(
-            replace(
-                attempt, message=cut_text(attempt.message, _SHORT), details=cut_text(attempt.details, _SHORT),
-                output="", error_output="",
-            )
-            for attempt in case.attempts
-        ),
-    )  # fmt: skip
-
-
-def text_size(case: Case) -> int:
-    """Characters of the case's texts, all attempts together."""
-    parts: list[Case | Attempt] = [case, *case.attempts]
-    return sum(len(part.message) + len(part.details) + len(part.output) + len(part.error_output) for part in parts)
 
 
 def _size_of(case: Case) -> int:

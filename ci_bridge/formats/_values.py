@@ -67,14 +67,23 @@ def duration_of(value: object, unit: float = 1.0) -> float:
 
 
 def first_line(text: str, limit: int = 1000) -> str:
-    """The first line that is not blank, and the next one if it ends in a colon, shortened to ``limit`` characters."""
+    """The first line that is not blank, and the next one if it ends in a colon.
+
+    Args:
+        text: Any text; its first 64 000 characters are looked at.
+        limit: Characters from which on the line is cut, at a blank: half a word could be half a secret, which nothing
+            would recognise and hide any more. A word that is longer stays whole; the sink cuts what is too long.
+    """
     found = ""
     for line in text[: 64 * limit].split("\n"):
         if stripped := line.strip():
             found = f"{found} {stripped}" if found else stripped
             if not stripped.endswith(":"):
                 break
-    return found if len(found) <= limit else found[: limit - 1] + "…"
+    if len(found) <= limit:
+        return found
+    head, blank, _ = found[:limit].rpartition(" ")
+    return f"{head}…" if blank else found
 
 
 def whole_cases(source: Source, deliver: Callable[[object], object]) -> None:
@@ -128,35 +137,46 @@ def check_running(count: int) -> None:
         raise ResultsError(f"more than {MOST_RUNNING} tests have begun and not ended")
 
 
-def events(source: Source, sink: Sink, other: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:
+def events(
+    source: Source, sink: Sink, mark: str, other: Callable[[str], object] | None = None
+) -> Iterator[dict[str, Any]]:
     """The objects of a file that holds one a line; lines that are something else are passed over and counted.
+
+    A line that was meant to be an event and cannot be decoded may have told of a failure: whatever the other lines
+    say, such a file is not whole.
 
     Args:
         source: The file.
         sink: Gets one note on the lines that were passed over.
-        other: Called with every such line.
+        mark: What only an event of this format holds: it tells a damaged event from a line of a log.
+        other: Called with every line that is no event.
 
     Raises:
-        ResultsError: The last line is cut, after every whole one was yielded.
+        ResultsError: A line is damaged, after every whole one was yielded.
     """
-    strange, cut = 0, False
+    strange, damaged, first, number = 0, 0, 0, 0
     for line in lines(source):
-        cut = False
-        if line.startswith("{") or line.lstrip().startswith("{"):
+        number += 1
+        is_event = line.startswith("{") or line.lstrip().startswith("{")
+        if is_event:
             try:
                 event = decode_json(line)
             except ResultsError:
-                cut = True
+                pass
             else:
                 if isinstance(event, dict):
                     yield event
                     continue
+        if is_event or mark in line:
+            damaged += 1
+            first = first or number
         if line.strip():
             strange += 1
             if other is not None:
                 other(line)
-    if cut:
-        raise ResultsError("the last line is cut off")
+    if damaged:
+        where = f"line {first} is" if damaged == 1 else f"{damaged} lines, the first of them line {first}, are"
+        raise ResultsError(f"{where} cut off or damaged")
     if strange:
         sink.note(f"lines that are no events were passed over: {strange}")
 
@@ -166,6 +186,7 @@ def read_events(
     sink: Sink,
     take: Callable[[dict[str, Any]], object],
     close: Callable[[], object],
+    mark: str,
     other: Callable[[str], object] | None = None,
 ) -> None:
     """Hand every event to ``take``, and call ``close`` at the end of the file, be it whole or not.
@@ -174,7 +195,7 @@ def read_events(
         ResultsError: See :func:`events`; or what ``take`` and ``close`` raise.
     """
     try:
-        for event in events(source, sink, other):
+        for event in events(source, sink, mark, other):
             take(event)
     finally:
         close()

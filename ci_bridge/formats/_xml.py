@@ -22,6 +22,9 @@ _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 CHUNK = 1 << 15
 """Bytes fed to expat at once: what fits a processor's cache is fastest by measurement."""
 
+MOST_NAMES = 200_000
+"""Different names of elements and attributes in a document; expat keeps each one until the end."""
+
 
 class Readable(Protocol):
     """All that a parser needs of a stream."""
@@ -111,6 +114,10 @@ def feed(
             fed += len(chunk)
             if after is not None:
                 after()
+            if len(parser.intern) > MOST_NAMES:
+                raise ResultsError(
+                    f"the document has more than {MOST_NAMES} different names of elements and attributes"
+                )
             if fed - parser.CurrentByteIndex > limits.token_size:
                 raise TokenTooLong(
                     f"one XML token in line {parser.CurrentLineNumber} is larger than {limits.token_size} bytes"

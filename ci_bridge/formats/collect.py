@@ -2,22 +2,28 @@
 
 Of a passed case only a 64-bit hash of its identity stays in memory. Python's string hash is keyed with a secret per
 process, so nobody can craft names that fall together; by chance two of five million do with probability 10⁻⁶.
+
+A test seen again in the same file is a further attempt. Seen again in another file it is one only if something shows
+that this file is a rerun of the other (:mod:`ci_bridge.formats._reruns`): two legs of a matrix or two modules of a
+build may have tests of one name. Otherwise the test counts once, with the worst of its outcomes, so that a success in
+one place never hides a failure in another.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from heapq import nlargest
 from itertools import chain
 from operator import itemgetter
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats._spool import Cases, CaseStore, Spool, text_size
-from ci_bridge.formats.plugin import MAX_SECONDS, Limits, clean_name, clean_text, cut_text
+from ci_bridge.formats._clean import Cleaner, Mask, fitted, sane, text_size
+from ci_bridge.formats._reruns import Execution
+from ci_bridge.formats._spool import Cases, CaseStore, Spool
+from ci_bridge.formats.plugin import Limits, clean_text
 from ci_bridge.models import (
     SEPARATOR,
     Attempt,
@@ -31,9 +37,11 @@ from ci_bridge.models import (
     row_of_case,
 )
 
+if TYPE_CHECKING:
+    import os
+    from datetime import datetime
+
 _identity = itemgetter(0, 1, 2, 3)
-_names = itemgetter(1, 2, 3)
-_suite = itemgetter(0)
 _seconds = itemgetter(6)
 _PASSED = str(Outcome.PASSED)
 _BATCH = 4096
@@ -41,20 +49,9 @@ _BATCH_TEXT = 4 << 20
 _SLOWEST = 20
 _MOST_ATTEMPTS = 20
 _MOST_NOTES = 5
-_MESSAGE = 4096
+_RANK = {Outcome.SKIPPED: 0, Outcome.PASSED: 1, Outcome.FAILED: 2, Outcome.ERROR: 3}
+_SEVERAL = -1
 _Key = tuple[tuple[str, ...], str, str, str]
-
-
-class Mask(Protocol):
-    """What hides secrets; :class:`ci_bridge.masking.Masker` is one."""
-
-    def clean(self, text: str) -> str:
-        """The text with its secrets replaced."""
-        ...
-
-    def suspects(self, text: str) -> bool:
-        """False if the text surely holds no secret; fast."""
-        ...
 
 
 class Collected:
@@ -66,11 +63,19 @@ class Collected:
         limits: Caps on cases, names and texts.
         mask: Hides secrets in names and texts before anything is kept.
         spool: Keep every row for :meth:`rows`; without, only what a summary needs is kept.
+        workspace: Files below it become relative to it, so that a test is the same wherever the job works.
     """
 
-    def __init__(self, limits: Limits | None = None, mask: Mask | None = None, *, spool: bool = True) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        mask: Mask | None = None,
+        *,
+        spool: bool = True,
+        workspace: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._limits = limits or Limits()
-        self._mask = mask
+        self._cleaner = Cleaner(self._limits, mask, workspace)
         self._spool = Spool() if spool else None
         self._places: list[int] = []
         self._waiting: list[Row] = []  # passed cases that came singly
@@ -80,6 +85,11 @@ class Collected:
         self._by_outcome: dict[Outcome, set[int]] = {outcome: set() for outcome in Outcome}
         self._passed = self._by_outcome[Outcome.PASSED]
         self._store = CaseStore(self._limits.kept_text)
+        self._executions: list[Execution] = []  # the files so far
+        self._started: datetime | None = None
+        self._fresh: set[int] = set()  # identities that this file brought, kept from the second file on
+        self._again = CaseStore(self._limits.kept_text)  # cases of this file that earlier files have too
+        self._red_in: dict[int, int] = {}  # the file that a case failed in
         self._stale: set[int] = set()  # identities whose row in the spool is not their last word
         self._unmeasured: dict[int, bool] = {}  # of these, only the spool knows how long the first attempt took
         self._duration = 0.0
@@ -98,6 +108,12 @@ class Collected:
         self._file_notes: dict[str, int] = {}
         self._repairs: list[str] = []
         self._cut_cases = 0
+        self._seconds = 0.0
+        self._started = None
+
+    def start_file(self, started: datetime | None) -> None:
+        """Say when the run that wrote the next file began; not needed where nothing is known."""
+        self._started = started
 
     def finish_file(self, path: str, format_name: str, error: ResultsError | None) -> None:
         """Record what became of the file whose cases were taken since the last call.
@@ -108,6 +124,8 @@ class Collected:
             error: What stopped the parser, None if it read the file to its end.
         """
         self._settle()
+        self._compare(Execution(path, self._started, self._seconds))
+        path = self._cleaner.hidden(path)
         notes = [text if count == 1 else f"{text} ({count} times)" for text, count in self._file_notes.items()]
         if len(notes) > _MOST_NOTES:
             notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES} further remarks"]
@@ -123,28 +141,26 @@ class Collected:
             notes.insert(0, f"recovered all {self._count} cases: {'; '.join(self._repairs)}")
         elif not self._count:
             notes.insert(0, "it holds no test case")
-        note = clean_text("; ".join(notes), 2000)
+        note = clean_text(self._cleaner.hidden("; ".join(notes)), 2000)
         self._files.append(InputFile(path, format_name, state, self._count, note, incomplete=error is not None))
         self._begin()
 
     def add_file(self, file: InputFile) -> None:
         """Record a file that no parser was given."""
-        self._files.append(file)
+        hidden = self._cleaner.hidden
+        self._files.append(replace(file, path=hidden(file.path), note=hidden(file.note)))
 
     def add_note(self, text: str) -> None:
         """Record a remark on the whole set."""
-        self._notes.append(text)
+        self._notes.append(self._cleaner.hidden(text))
 
     # -- the sink of the parsers -------------------------------------------------------------------------------------
 
     def passed(self, suite: tuple[str, ...], classname: str, file: str, name: str, line: int, seconds: float) -> None:
-        limit = self._limits.name
+        clean = self._cleaner.name
         self._waiting.append(
-            (
-                tuple(clean_name(part, limit) for part in suite), clean_name(classname, limit),
-                clean_name(file, limit), clean_name(name, limit), line, _PASSED, _sane(seconds), None,
-            )
-        )  # fmt: skip
+            (tuple(map(clean, suite)), clean(classname), clean(file), clean(name), line, _PASSED, sane(seconds), None)
+        )
         if len(self._waiting) >= _BATCH:
             self._settle()
 
@@ -158,11 +174,16 @@ class Collected:
         if self._waiting:
             self._settle()
         self._count += 1 + len(case.attempts)
-        case = self._fit(case)
+        case, is_cut = self._cleaner.case(case)
+        self._cut_cases += is_cut
         if case.outcome is Outcome.PASSED and not case.attempts:
             self._take_passed([row_of_case(case)])
         else:
             self._take(case)
+
+    def clean_name(self, text: str) -> str:
+        """A name fit to be kept: clean, within its cap, and without half a secret at its end."""
+        return self._cleaner.name(text)
 
     def note(self, text: str) -> None:
         if text in self._file_notes or len(self._file_notes) < 1000:
@@ -181,8 +202,9 @@ class Collected:
             self._take_passed(rows)
 
     def _take_passed(self, rows: list[Row]) -> None:
-        if self._mask is not None:
-            rows = self._masked(rows, self._mask)
+        rows = self._cleaner.rows(rows)
+        seconds = sum(map(_seconds, rows))
+        self._seconds += seconds
         hashes = set(map(hash, map(_identity, rows)))
         if (
             len(hashes) < len(rows)
@@ -190,11 +212,14 @@ class Collected:
             or self._total() + len(rows) > self._limits.cases
         ):
             rows = self._one_by_one(rows)
+            seconds = sum(map(_seconds, rows))
         else:
             self._passed |= hashes
+            if self._executions:
+                self._fresh |= hashes
         if not rows:
             return
-        self._duration += sum(map(_seconds, rows))
+        self._duration += seconds
         if max(map(_seconds, rows)) > self._slow_floor:
             for row in nlargest(_SLOWEST, rows, _seconds):
                 self._rank(_identity(row), row[6])
@@ -211,41 +236,34 @@ class Collected:
         for row in rows:
             key = _identity(row)
             code = hash(key)
-            if code in self._passed and code not in self._store:
+            if code in self._passed and code not in self._store and code not in self._again:
                 continue  # passed again
             if code in self._passed or any(code in known for known in self._by_outcome.values()):
-                self._merge(code, key, _case_of_key(key, row))
+                self._repeated(code, key, _case_of_key(key, row))
             elif self._total() >= self._limits.cases:
                 self._dropped += 1
             else:
                 self._passed.add(code)
+                self._note_fresh(code)
                 new.append(row)
         return new
-
-    def _masked(self, rows: list[Row], mask: Mask) -> list[Row]:
-        suites = set(map(_suite, rows))
-        # Names hold no newline, so that a secret cannot arise from two of them.
-        joined = "\n".join(chain(chain.from_iterable(map(_names, rows)), chain.from_iterable(suites)))
-        if not mask.suspects(joined):
-            return rows
-        clean = mask.clean
-        return [
-            (tuple(map(clean, row[0])), clean(row[1]), clean(row[2]), clean_name(clean(row[3])), *row[4:])
-            for row in rows
-        ]
 
     # -- all other cases, one at a time ------------------------------------------------------------------------------
 
     def _take(self, case: Case) -> None:
         key = (case.suite, case.classname, case.file, case.name)
         code = hash(key)
+        self._seconds += case.duration
         if any(code in known for known in self._by_outcome.values()):
-            self._merge(code, key, case)
+            self._repeated(code, key, case)
             return
         if self._total() >= self._limits.cases:
             self._dropped += 1
             return
         self._by_outcome[case.outcome].add(code)
+        self._note_fresh(code)
+        if case.is_failure:
+            self._red_in[code] = len(self._executions)
         if case.outcome is not Outcome.SKIPPED or case.attempts:
             self._store.put(code, case)
         self._duration += case.duration
@@ -257,67 +275,102 @@ class Collected:
             if len(self._batch) >= _BATCH or self._batch_text > _BATCH_TEXT:
                 self._flush()
 
-    def _merge(self, code: int, key: _Key, new: Case) -> None:
-        """Take a further attempt of a known case. A skip is no execution: it changes nothing and counts for nothing."""
+    def _note_fresh(self, code: int) -> None:
+        if self._executions:
+            self._fresh.add(code)
+
+    # -- cases that were seen before ---------------------------------------------------------------------------------
+
+    def _repeated(self, code: int, key: _Key, new: Case) -> None:
+        """Take a known case again. A skip is no execution: it changes nothing and counts for nothing."""
         if new.outcome is Outcome.SKIPPED:
             return
-        before = next(outcome for outcome, known in self._by_outcome.items() if code in known)
-        earlier: tuple[Attempt, ...] = ()
-        if code in self._store:
-            old = self._store.get(code)
-            earlier = (*old.attempts, _attempt_of(old))
-            self._duration -= old.duration
+        if self._executions and code not in self._fresh:
+            # Whether an earlier file's case and this one are attempts of one test is decided when this file is read.
+            earlier = self._again.get(code) if code in self._again else None
+            self._again.put(code, self._joined(new, earlier) if earlier else new)
         else:
-            earlier = (Attempt(Outcome.PASSED),) if before is Outcome.PASSED else ()
-            self._unmeasured[code] = bool(earlier)
-        attempts = (*earlier, *new.attempts)
+            self._merge(code, key, new)
+
+    def _compare(self, execution: Execution) -> None:
+        """Decide on the cases of a file that earlier files have too."""
+        differ = 0
+        for code in self._again:
+            new = self._again.get(code)
+            key = (new.suite, new.classname, new.file, new.name)
+            place = self._red_in.get(code, _SEVERAL)
+            if place != _SEVERAL and execution.is_rerun_of(self._executions[place]):
+                self._merge(code, key, new)
+            else:
+                differ += self._keep_the_worst(code, key, new)
+        if differ:
+            self.note(
+                f"cases that ended otherwise in another file: {differ}; nothing shows that one is a rerun of "
+                "the other, so the worse outcome counts"
+            )
+        self._executions.append(execution)
+        self._fresh.clear()
+        if self._again:
+            self._again.close()
+            self._again = CaseStore(self._limits.kept_text)
+
+    def _keep_the_worst(self, code: int, key: _Key, new: Case) -> bool:
+        """Take a case of another execution that has the same name; True if one failed and the other did not."""
+        before = next(outcome for outcome, known in self._by_outcome.items() if code in known)
+        old = self._store.get(code) if code in self._store else None
+        if new.is_failure and old is not None and old.is_failure:
+            worse, other = (new, old) if _RANK[new.outcome] > _RANK[before] else (old, new)
+            texts = [
+                worse.details,
+                f"Also {other.outcome} in another file: {other.message}".rstrip(": "),
+                other.details,
+            ]
+            self._put(code, key, before, replace(worse, details="\n\n".join(filter(None, texts))))
+            self._red_in[code] = _SEVERAL
+            return False
+        if _RANK[new.outcome] > _RANK[before] or (new.outcome is before and new.attempts and old is None):
+            if old is None:
+                self._unmeasured[code] = False
+            self._put(code, key, before, new)
+        return new.is_failure or (before in (Outcome.FAILED, Outcome.ERROR) and new.outcome is Outcome.PASSED)
+
+    def _merge(self, code: int, key: _Key, new: Case) -> None:
+        """Take a further attempt of a known case."""
+        before = next(outcome for outcome, known in self._by_outcome.items() if code in known)
+        if code in self._store:
+            new = self._joined(new, self._store.get(code))
+        else:
+            is_attempt = before is Outcome.PASSED
+            self._unmeasured[code] = is_attempt
+            new = self._joined(new, Case("", outcome=before)) if is_attempt else new
+        self._put(code, key, before, new)
+
+    def _joined(self, new: Case, old: Case) -> Case:
+        """The last attempt of a case with all earlier ones."""
+        attempts = (*old.attempts, _attempt_of(old), *new.attempts)
         if len(attempts) > _MOST_ATTEMPTS:
             attempts = (*attempts[: _MOST_ATTEMPTS // 2], *attempts[-_MOST_ATTEMPTS // 2 :])
             self.note(f"a case has more than {_MOST_ATTEMPTS} attempts; those in the middle are left out")
-        merged = _fitted(replace(new, attempts=attempts), self._limits.text)
+        return replace(new, attempts=attempts)
+
+    def _put(self, code: int, key: _Key, before: Outcome, case: Case) -> None:
+        """Let a case take the place of what is known of it."""
+        if code in self._store:
+            self._duration -= self._store.get(code).duration
         self._by_outcome[before].discard(code)
-        self._by_outcome[new.outcome].add(code)
-        self._store.put(code, merged)
+        self._by_outcome[case.outcome].add(code)
+        if case.is_failure:
+            self._red_in[code] = len(self._executions)
+        else:
+            self._red_in.pop(code, None)
+        self._store.put(code, fitted(case, self._limits.text))
         self._stale.add(code)
-        self._duration += new.duration
+        self._duration += case.duration
         identity = identity_of(*key)
         if identity in self._slowest:
-            self._slowest[identity] = new.duration
-        elif new.duration > self._slow_floor:
-            self._rank(key, new.duration)
-
-    def _fit(self, case: Case) -> Case:
-        """A parser's case with names and texts that are clean, masked and within their caps."""
-        mask, limit = self._mask, self._limits.name
-        hide = mask.clean if mask is not None else str
-        spare = self._limits.text * 4  # more than is kept: secrets are masked before the cut proper
-
-        def name(text: str) -> str:
-            cleaned = clean_name(str(text), limit)
-            return clean_name(hide(cleaned), limit) if mask is not None and mask.suspects(cleaned) else cleaned
-
-        def text(raw: str) -> str:
-            return hide(clean_text(str(raw), spare)) if raw else ""
-
-        def attempt_of(attempt: Attempt) -> Attempt:
-            return Attempt(
-                Outcome(attempt.outcome), _sane(attempt.duration), name(attempt.type), text(attempt.message).strip(),
-                text(attempt.details).strip("\n"), text(attempt.output), text(attempt.error_output),
-            )  # fmt: skip
-
-        message, details = _split_message(text(case.message).strip(), text(case.details).strip("\n"), case)
-        fitted = Case(
-            name=name(case.name), classname=sys.intern(name(case.classname)), suite=tuple(map(name, case.suite)),
-            file=sys.intern(name(case.file)), line=case.line or None, outcome=Outcome(case.outcome),
-            duration=_sane(case.duration), type=name(case.type), message=message, details=details,
-            output=text(case.output), error_output=text(case.error_output),
-            attempts=tuple(attempt_of(attempt) for attempt in case.attempts),
-        )  # fmt: skip
-        if text_size(fitted) * 4 <= self._limits.text:
-            return fitted
-        cut = _fitted(fitted, self._limits.text)
-        self._cut_cases += cut is not fitted
-        return cut
+            self._slowest[identity] = case.duration
+        elif case.duration > self._slow_floor:
+            self._rank(key, case.duration)
 
     def _rank(self, key: _Key, seconds: float) -> None:
         if seconds <= self._slow_floor:
@@ -422,6 +475,7 @@ class Collected:
         if self._spool is not None:
             self._spool.close()
         self._store.close()
+        self._again.close()
 
     def __enter__(self) -> Collected:
         return self
@@ -433,11 +487,6 @@ class Collected:
 
     def _total(self) -> int:
         return sum(map(len, self._by_outcome.values()))
-
-
-def _sane(seconds: float) -> float:
-    """A finite duration, whatever a parser hands over."""
-    return min(float(seconds), MAX_SECONDS) if seconds > 0.0 else 0.0
 
 
 def _case_of_key(key: _Key, row: Row) -> Case:
@@ -453,47 +502,4 @@ def _case_of_key(key: _Key, row: Row) -> Case:
 def _attempt_of(case: Case) -> Attempt:
     return Attempt(
         case.outcome, case.duration, case.type, case.message, case.details, case.output, case.error_output
-    )  # fmt: skip
-
-
-def _split_message(message: str, details: str, case: Case) -> tuple[str, str]:
-    """One line of message, and all that was said in the details.
-
-    Some tools put a whole stack trace into the message, others leave the message out.
-    """
-    if not message:
-        first = next((line.strip() for line in details.splitlines() if line.strip()), "")
-        return (first[:_MESSAGE] if case.outcome in (Outcome.FAILED, Outcome.ERROR) else "", details)
-    first, newline, _ = message.partition("\n")
-    if not newline and len(message) <= _MESSAGE:
-        return message, details
-    whole = details if message in details else f"{message}\n\n{details}".rstrip("\n")
-    return first.rstrip()[:_MESSAGE], whole
-
-
-def _fitted(case: Case, limit: int) -> Case:
-    """The case with all its texts within ``limit`` bytes; what comes last and was captured only is cut first."""
-    left = limit
-    is_cut = False
-
-    def fit(text: str) -> str:
-        nonlocal left, is_cut
-        if len(text) * 4 > left and len(text.encode()) > left:
-            text, left, is_cut = cut_text(text, left), 0, True
-        else:
-            left -= len(text) if text.isascii() else len(text.encode())
-        return text
-
-    message, details = fit(case.message), fit(case.details)
-    earlier = [(fit(attempt.message), fit(attempt.details)) for attempt in reversed(case.attempts)]
-    error_output, output = fit(case.error_output), fit(case.output)
-    captured = [(fit(attempt.error_output), fit(attempt.output)) for attempt in reversed(case.attempts)]
-    if not is_cut:
-        return case
-    return replace(
-        case, message=message, details=details, output=output, error_output=error_output,
-        attempts=tuple(
-            replace(attempt, message=texts[0], details=texts[1], error_output=more[0], output=more[1])
-            for attempt, texts, more in zip(case.attempts, reversed(earlier), reversed(captured), strict=True)
-        ),
     )  # fmt: skip

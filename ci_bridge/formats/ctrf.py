@@ -1,7 +1,8 @@
 """Reads the Common Test Report Format (https://ctrf.io): one JSON document, written by reporters of many frameworks.
 
 Source of the fields: the JSON schema of the CTRF specification; older reporters write a suite as one string. Durations
-are milliseconds, whatever the option ``time_unit`` says.
+are milliseconds, whatever the option ``time_unit`` says. A name seen again is another test: the format has a place for
+retries.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from typing import Any
 
+from ci_bridge.formats._distinct import Distinct
 from ci_bridge.formats._values import dict_of, dicts_of, int_of, list_of, text_of, whole_cases
 from ci_bridge.formats.plugin import Format, Sink, Source, seconds_of
 from ci_bridge.models import Attempt, Case, Outcome
@@ -39,17 +41,22 @@ class _Reader:
     def __init__(self, source: Source, sink: Sink) -> None:
         self._depth = source.limits.depth
         self._sink = sink
+        self._names = Distinct(source.limits.cases)
 
     def document(self, document: object) -> None:
         results = dict_of(dict_of(document).get("results"))
         tests = list_of(results.get("tests"))
-        count = 0
+        count = red = 0
         for test in dicts_of(tests):
             count += 1
-            self._sink.add(self._case(test))
-        claimed = dict_of(results.get("summary")).get("tests")
-        if isinstance(claimed, int) and claimed != count:
-            self._sink.note(f"the summary claims {claimed} tests, the document holds {count}")
+            case = self._case(test)
+            red += case.is_failure
+            self._sink.add(case)
+        summary = dict_of(results.get("summary"))
+        for key, found, what in (("tests", count, "tests"), ("failed", red, "failures")):
+            claimed = summary.get(key)
+            if isinstance(claimed, int) and (claimed > found if key == "failed" else claimed != found):
+                self._sink.note(f"the summary claims {claimed} {what}, the document holds {found}")
 
     def _case(self, test: dict[str, Any]) -> Case:
         outcome = _outcome_of(test)
@@ -58,9 +65,10 @@ class _Reader:
         path = [suite] if isinstance(suite, str) else [text_of(part) for part in list_of(suite)[: self._depth]]
         # One test in three browsers is three tests; a browser's version would make a new test of each update.
         path += [text_of(test.get(key)).split(" ")[0] for key in ("browser", "device")]
+        scope = tuple(filter(None, path)), text_of(extra.get("classname")), text_of(test.get("filePath"))
         return Case(
-            name=text_of(test.get("name")) + _parameters(test), classname=text_of(extra.get("classname")),
-            suite=tuple(filter(None, path)), file=text_of(test.get("filePath")), line=int_of(test.get("line")) or None,
+            name=self._names.name(scope, text_of(test.get("name")) + _parameters(test)), classname=scope[1],
+            suite=scope[0], file=scope[2], line=int_of(test.get("line")) or None,
             outcome=outcome, duration=self._seconds(test), type=text_of(extra.get("type")),
             message=text_of(test.get("message")), details=_details(test), output=_lines(test.get("stdout")),
             error_output=_lines(test.get("stderr")), attempts=self._attempts(test, outcome),

@@ -1,6 +1,7 @@
 """Reads Cucumber Messages (``--format message``): one envelope a line. Retried scenarios become attempts.
 
-Statuses count as in :mod:`ci_bridge.formats.cucumber`. A scenario that began but never ended is an error.
+Statuses count as in :mod:`ci_bridge.formats.cucumber`. A scenario that began but never ended, or
+that passed although steps of it never ended, is an error, and so is a run that failed without a failing scenario.
 
 Source of the envelopes: https://github.com/cucumber/messages
 """
@@ -24,7 +25,7 @@ from ci_bridge.formats._values import (
 )
 from ci_bridge.formats.cucumber import Steps
 from ci_bridge.formats.plugin import Format, Sink, Source
-from ci_bridge.models import Outcome
+from ci_bridge.models import Case, Outcome
 
 _SNIFF = re.compile(rb'\{\s*"(?:meta"\s*:\s*\{.*?"protocolVersion|testRunStarted"|gherkinDocument"|pickle"|testCase")')
 _MOST_SCENARIOS = 500_000  # all are named before the first one runs, so all have to be kept
@@ -35,6 +36,7 @@ class _Execution:
     pickle: str
     names: dict[str, str]
     steps: Steps
+    ended: int = 0  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class _Reader:
         self._cases: dict[str, tuple[str, dict[str, str]]] = {}  # id -> pickle id, step names
         self._running: dict[str, _Execution] = {}
         self._finished = False
+        self._success: object = None
+        self._red: set[str] = set()  # pickles whose last execution failed
+        self._unknown = 0  # scenarios that ended and never began
 
     def envelope(self, envelope: dict[str, Any]) -> None:
         for kind, body in envelope.items():
@@ -78,7 +83,7 @@ class _Reader:
                 case "testRunHookFinished":
                     self._run_hook(dict_of(dict_of(body).get("result")))
                 case "testRunFinished":
-                    self._finished = True
+                    self._finished, self._success = True, dict_of(body).get("success")
                 case _:
                     pass
 
@@ -86,6 +91,12 @@ class _Reader:
         for execution in list(self._running):
             self._running[execution].steps.add("scenario", "error", 0.0, "the scenario began but never ended")
             self._deliver(execution)
+        if self._success is False and not self._red:
+            self._sink.add(
+                Case(name="[run]", outcome=Outcome.ERROR, message="the run failed without a failing scenario")
+            )
+        if self._unknown:
+            raise ResultsError(f"messages are missing: {self._unknown} scenarios end that never began")
         if not self._finished:
             raise ResultsError("the messages end before the test run has finished")
 
@@ -119,19 +130,28 @@ class _Reader:
         exception = dict_of(result.get("exception"))
         error = text_of(result.get("message")) or text_of(exception.get("message"))
         name = running.names.get(text_of(finished.get("testStepId")), "step")
+        running.ended += 1
         running.steps.add(name, text_of(result.get("status")).lower(), _seconds(result.get("duration")), error)
 
     def _run_hook(self, result: dict[str, Any]) -> None:
         steps = Steps(self._limit)
         steps.add("hook of the run", text_of(result.get("status")).lower(), 0.0, text_of(result.get("message")))
         if steps.outcome not in (Outcome.PASSED, Outcome.SKIPPED):
+            self._red.add("")
             steps.deliver(self._sink, (), "", "[hook of the run]", 0)
 
     def _deliver(self, execution: str) -> None:
         running = self._running.pop(execution, None)
         if running is None:
+            self._unknown += 1
             return
         steps, known = running.steps, self._pickles.get(running.pickle)
+        if steps.outcome is Outcome.PASSED and (missing := len(running.names) - running.ended) > 0:
+            steps.add("scenario", "error", 0.0, f"{missing} of its steps never ended")
+        if steps.outcome in (Outcome.FAILED, Outcome.ERROR):
+            self._red.add(running.pickle)
+        else:
+            self._red.discard(running.pickle)
         if known is None:
             steps.deliver(self._sink, (), "", "[unknown scenario]", 0)
             return
@@ -153,7 +173,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    read_events(source, sink, reader.envelope, reader.close)
+    read_events(source, sink, reader.envelope, reader.close, '"testCaseStartedId"')
 
 
 FORMAT = Format(name="cucumber-messages", title="Cucumber Messages", sniff=_sniff, parse=_parse, priority=10)

@@ -49,6 +49,8 @@ class _Reader:
         self._red = False
         self._success: object = None
         self._done = False
+        self._late_errors = 0
+        self._unknown = 0  # tests that ended and never began
 
     def event(self, event: dict[str, Any]) -> None:
         number = int_of(event.get("testID"))
@@ -70,8 +72,12 @@ class _Reader:
                 error = text_of(event.get("error"))
                 test.message = test.message or first_line(error)
                 test.details.append(f"{error}\n{text_of(event.get('stackTrace'))}\n")
+            case "error":
+                self._late(text_of(event.get("error")), text_of(event.get("stackTrace")))
             case "testDone" if number in self._running:
                 self._end(self._running.pop(number), event)
+            case "testDone":
+                self._unknown += 1
             case "done":
                 self._done, self._success = True, event.get("success")
             case _:
@@ -83,8 +89,17 @@ class _Reader:
             self._deliver(test, Outcome.ERROR, 0.0)
         if not self._done or self._success is None:
             raise ResultsError("the output ends before the test run has finished")
+        if self._unknown:
+            raise ResultsError(f"events are missing: {self._unknown} tests end that never began")
         if self._success is False and not self._red:
             self._sink.add(Case(name="[run]", outcome=Outcome.ERROR, message="the run failed without a failing test"))
+
+    def _late(self, error: str, stack: str) -> None:
+        """An error of a test that has ended already makes the run fail, so it is a case of its own."""
+        self._late_errors += 1
+        self._red = True
+        name = "[late error]" if self._late_errors == 1 else f"[late error] ({self._late_errors})"
+        self._sink.add(Case(name=name, outcome=Outcome.ERROR, message=first_line(error), details=f"{error}\n{stack}"))
 
     def _start(self, test: dict[str, Any], time: float) -> _Test:
         path, platform = self._suites.get(int_of(test.get("suiteID")), ("", ""))
@@ -139,7 +154,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    read_events(source, sink, reader.event, reader.close)
+    read_events(source, sink, reader.event, reader.close, '"type":"test')
 
 
 FORMAT = Format(name="dart", title="Dart JSON", sniff=_sniff, parse=_parse)

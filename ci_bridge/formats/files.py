@@ -191,11 +191,12 @@ class _Searcher:
             return
         if not stat.S_ISREG(status.st_mode):
             reason = next((reason for test, reason in _KINDS if test(status.st_mode)), "no regular file")
-            self._reject(path, reason)
+            # What the user spells out is meant to be read, so the run cannot be green without it.
+            self._reject(path, reason, FileState.UNREADABLE if is_named else FileState.IGNORED)
             return
         real = _real(path)
         if not _is_below(real, self._root_of(os.path.dirname(path))):
-            self._reject(path, _OUTSIDE)
+            self._reject(path, _OUTSIDE, FileState.UNREADABLE if is_named else FileState.IGNORED)
         elif any(_is_below(real, folder) for folder in self._excluded):
             self._reject(path, "it is in a folder that is never read")
         elif status.st_size > self._limits.file_size:

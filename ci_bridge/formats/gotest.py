@@ -183,7 +183,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    read_events(source, sink, reader.event, reader.close, reader.line)
+    read_events(source, sink, reader.event, reader.close, '"Action":"', reader.line)
 
 
 FORMAT = Format(name="gotest", title="go test -json", sniff=_sniff, parse=_parse)

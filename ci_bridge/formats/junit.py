@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from ci_bridge.errors import ResultsError
+from ci_bridge.formats._junit_case import FINAL, RANK, RESULTS, WORDS, OpenCase, Result, settle
 from ci_bridge.formats._xml import CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
-from ci_bridge.formats.plugin import CappedText, Format, Sink, Source, clean_name, seconds_of
-from ci_bridge.models import Attempt, Case, Outcome, Row
+from ci_bridge.formats.plugin import Format, Sink, Source, clean_name, seconds_of
+from ci_bridge.models import Case, Outcome, Row
 
 if TYPE_CHECKING:
     from xml.parsers.expat import XMLParserType
@@ -28,78 +30,24 @@ _ROOTS = frozenset({"testsuites", "testsuite", "testcase"})
 _BURIED = re.compile(rb"<(?:[\w.-]+:)?testsuites?[\s>/]")
 _SUITES = frozenset({"testsuite", "testsuites"})
 _PASSED = str(Outcome.PASSED)
-_RANK = {Outcome.PASSED: 0, Outcome.SKIPPED: 1, Outcome.FAILED: 2, Outcome.ERROR: 3}
 _MOST_ATTRIBUTES = 256
 _BATCH = 1024
 _classname, _file, _name = map(itemgetter, (1, 2, 3))
 _names = itemgetter(1, 2, 3)
 
-_FINAL = {
-    "failure": Outcome.FAILED,
-    "error": Outcome.ERROR,
-    "skipped": Outcome.SKIPPED,
-    "disabled": Outcome.SKIPPED,
-    "ignored": Outcome.SKIPPED,
-}
-_FLAKY = {"flakyFailure": Outcome.FAILED, "flakyError": Outcome.ERROR}
-_RERUN = {"rerunFailure": Outcome.FAILED, "rerunError": Outcome.ERROR}
-_RESULTS = _FINAL | _FLAKY | _RERUN
-
-# Words of the attributes ``status`` and ``result``: GoogleTest, CTest, Bazel, and what in-house writers come up with.
-_WORDS = {
-    word: outcome
-    for outcome, words in {
-        Outcome.PASSED: "run passed pass success successful succeeded ok completed complete done executed "
-        "finished fixed",
-        Outcome.SKIPPED: "disabled notrun notexecuted skipped skip suppressed ignored ignore inconclusive pending todo "
-        "excluded filtered notstarted",
-        Outcome.FAILED: "failed fail failure failing unsuccessful ko regression",
-        Outcome.ERROR: "error errored crashed crash broken aborted timeout timedout",
-    }.items()
-    for word in words.split()
-}  # fmt: skip
-
-
-class _Result:
-    """One result element of a case: a failure, an error, a skip, or one of surefire's earlier attempts."""
-
-    def __init__(self, kind: str, attributes: dict[str, str], limit: int) -> None:
-        self.kind = kind
-        self.outcome = _RESULTS[kind]
-        self.type = attributes.get("type", "")
-        self.message = attributes.get("message", "")
-        self.text = CappedText(limit)
-        self.output = CappedText(limit)
-        self.error_output = CappedText(limit)
-
-    def attempt(self) -> Attempt:
-        return Attempt(
-            self.outcome, 0.0, self.type, self.message, str(self.text).strip("\n"), str(self.output),
-            str(self.error_output),
-        )  # fmt: skip
-
-
-class _OpenCase:
-    """The case whose children are being read."""
-
-    def __init__(self, row: Row, stated: Outcome | None, limit: int) -> None:
-        self.row = row
-        self.stated = stated
-        self.results: list[_Result] = []
-        self.path: list[str] = []
-        self.output = CappedText(limit)
-        self.error_output = CappedText(limit)
-
 
 class _Suite:
     """An open suite: what its cases inherit, and what it claims to hold."""
 
-    def __init__(self, path: tuple[str, ...], file: str, attributes: dict[str, str], cases: int, red: int) -> None:
+    def __init__(
+        self, path: tuple[str, ...], file: str, attributes: dict[str, str], cases: int, red: int, reruns: int
+    ) -> None:
         self.path = path
         self.file = file
         self.claims = attributes
         self.cases_before = cases
         self.red_before = red
+        self.reruns_before = reruns
 
 
 class _Reader:
@@ -110,6 +58,7 @@ class _Reader:
         self._stream = stream
         self._sink = sink
         self._limits = source.limits
+        self._clean = source.clean_name or partial(clean_name, limit=source.limits.name)
         self._factor = 0.001 if source.time_unit == "milliseconds" else 1.0
         self._text_limit = source.limits.text * 2  # the sink masks before it cuts, so it gets more than it keeps
         self._parser: XMLParserType = guarded_parser()
@@ -118,9 +67,9 @@ class _Reader:
         # is still open. Otherwise the first one stands for that case, and the others are yet to be taken off the stack.
         self._ends: list[str] = [_CASE]
         self._stack: list[_Suite | None] = []
-        self._outer: list[_OpenCase] = []
-        self._case: _OpenCase | None = None
-        self._result: _Result | None = None
+        self._outer: list[OpenCase] = []
+        self._case: OpenCase | None = None
+        self._result: Result | None = None
         self._path: tuple[str, ...] = ()
         self._file = ""
         self._keys: list[str] = []
@@ -130,6 +79,7 @@ class _Reader:
         self._names_need_a_look = False
         self._delivered = 0
         self._red = 0
+        self._reruns = 0  # earlier attempts, which some tools count as tests and failures
         self._unnamed = 0
         self._lies = 0
         self._first_lie = ""
@@ -218,10 +168,8 @@ class _Reader:
         if longest * 4 > limit or (
             self._names_need_a_look and not "".join(chain.from_iterable(map(_names, rows))).isprintable()
         ):
-            rows = [
-                (row[0], clean_name(row[1], limit), clean_name(row[2], limit), clean_name(row[3], limit), *row[4:])
-                for row in rows
-            ]
+            clean = self._clean
+            rows = [(row[0], clean(row[1]), clean(row[2]), clean(row[3]), *row[4:]) for row in rows]
         self._delivered += len(rows)
         self._sink.passed_rows(rows)
         self._rows.clear()
@@ -273,18 +221,19 @@ class _Reader:
         """Take a start tag that is not simply a further case."""
         is_open = not self._ends
         self._leave_ended()
-        kind = local_name(tag)
-        attributes = _mapping(listed)
         if is_open:
             self._ends[:] = _READY
-            self._open(_OpenCase(self._rows.pop(), None, self._text_limit))
+            self._open(OpenCase(self._rows.pop(), None, self._text_limit))
             self._start_inside(tag, listed)
-        elif kind == _CASE:
+            return
+        kind = local_name(tag)
+        attributes = _mapping(listed)
+        if kind == _CASE:
             self._open(self._case_of(attributes))
-        elif kind in _FINAL and self._stack:
+        elif kind in FINAL and self._stack:
             suite = self._path[-1] if self._path else "test suite"
             self._open(
-                _OpenCase((self._path, "", self._file, suite, 0, _PASSED, 0.0, None), None, self._text_limit), kind
+                OpenCase((self._path, "", self._file, suite, 0, _PASSED, 0.0, None), None, self._text_limit), kind
             )
             self._start_result(kind, attributes)
         else:
@@ -296,12 +245,12 @@ class _Reader:
         if kind not in _SUITES:
             self._stack.append(None)
             return
-        if kind == "testsuite" and (name := clean_name(attributes.get("name", ""), self._limits.name)):
+        if kind == "testsuite" and (name := self._clean(attributes.get("name", ""))):
             self._path = (*self._path, name)
         file = attributes.get("file") or attributes.get("filepath") or ""
-        self._file = clean_name(file, self._limits.name) or self._file
+        self._file = self._clean(file) or self._file
         self._stack.append(
-            _Suite(self._path, self._file, attributes, self._delivered + len(self._rows), self._red)
+            _Suite(self._path, self._file, attributes, self._delivered + len(self._rows), self._red, self._reruns)
         )  # fmt: skip
 
     def _leave_ended(self) -> None:
@@ -328,9 +277,10 @@ class _Reader:
         claimed_red = claimed.get("failures", 0) + claimed.get("errors", 0)
         name = suite.path[-1] if suite.path else "the document"
         lie = ""
-        if claimed_red != red and len(claimed) > ("tests" in claimed):
+        reruns = self._reruns - suite.reruns_before
+        if not red <= claimed_red <= red + reruns and len(claimed) > ("tests" in claimed):
             lie = f"{name!r} claims {claimed_red} failures and errors, its cases show {red}"
-        elif claimed.get("tests", cases) > cases:
+        elif claimed.get("tests", cases) > cases + reruns:
             lie = f"{name!r} claims {claimed['tests']} tests, it holds {cases}"
         if lie:
             self._lies += 1
@@ -341,7 +291,7 @@ class _Reader:
             more = f" (and {self._lies - 1} more suites)" if self._lies > 1 else ""
             self._sink.note(f"counters disagree with the cases, which are believed: {self._first_lie}{more}")
 
-    def _case_of(self, attributes: dict[str, str]) -> _OpenCase:
+    def _case_of(self, attributes: dict[str, str]) -> OpenCase:
         """A case from attributes that the fast path does not take."""
         name = attributes.get("name", "")
         if not name:
@@ -361,18 +311,18 @@ class _Reader:
         stated: Outcome | None = None
         for key in ("status", "result"):
             word = attributes.get(key, "")
-            outcome = _WORDS.get("".join(filter(str.isalpha, word.lower())))
+            outcome = WORDS.get("".join(filter(str.isalpha, word.lower())))
             if outcome is None and word:
                 self._sink.note(f"{key}={word[:40]!r} is not known and was ignored")
             if outcome in (None, Outcome.PASSED) and len(self._plain_states) < _MOST_ATTRIBUTES:
                 self._plain_states.add(word)
-            if outcome is not None and _RANK[outcome] > _RANK[stated or Outcome.PASSED]:
+            if outcome is not None and RANK[outcome] > RANK[stated or Outcome.PASSED]:
                 stated = outcome
-        return _OpenCase(row, stated, self._text_limit)
+        return OpenCase(row, stated, self._text_limit)
 
     # -- inside a case -----------------------------------------------------------------------------------------------
 
-    def _open(self, case: _OpenCase, closing: str = _CASE) -> None:
+    def _open(self, case: OpenCase, closing: str = _CASE) -> None:
         if self._case is not None:
             self._outer.append(self._case)
         self._case, self._result = case, None
@@ -396,13 +346,15 @@ class _Reader:
             self._parser.CharacterDataHandler = holder.output.append
         elif kind == "system-err":
             self._parser.CharacterDataHandler = holder.error_output.append
-        elif kind in _RESULTS and self._result is None:
+        elif kind in RESULTS and self._result is None:
             self._start_result(kind, _mapping(listed))
 
     def _start_result(self, kind: str, attributes: dict[str, str]) -> None:
         assert self._case is not None
-        self._result = _Result(kind, attributes, self._text_limit)
-        self._case.results.append(self._result)
+        time = attributes.get("time") if kind not in FINAL else None
+        seconds = seconds_of(time, self._source.time_unit, self._sink.note)
+        self._result = Result(kind, attributes, self._text_limit, seconds)
+        self._case.add(self._result)
         self._parser.CharacterDataHandler = self._result.text.append
 
     def _end_inside(self, _tag: str) -> None:
@@ -422,9 +374,10 @@ class _Reader:
         else:
             self._parser.CharacterDataHandler = self._result.text.append if self._result is not None else None
 
-    def _deliver(self, case: _OpenCase) -> None:
+    def _deliver(self, case: OpenCase) -> None:
         suite, classname, file, name, line, _, seconds, _ = case.row
-        last, attempts = _settle(case)
+        last, attempts = settle(case)
+        self._reruns += len(attempts)
         output, error_output = str(case.output), str(case.error_output)
         if last.outcome is Outcome.PASSED and not (attempts or output or error_output):
             self._rows.append(case.row)
@@ -439,40 +392,6 @@ class _Reader:
                 output=last.output + output, error_output=last.error_output + error_output, attempts=attempts,
             )
         )  # fmt: skip
-
-
-def _settle(case: _OpenCase) -> tuple[Attempt, tuple[Attempt, ...]]:
-    """The last attempt of a case and the earlier ones, from its result elements.
-
-    Surefire writes a test that passed in the end with ``flaky…`` elements only, and one that failed to the end with
-    ``failure`` or ``error`` for the first attempt and ``rerun…`` for the later ones.
-    """
-    final = [result.attempt() for result in case.results if result.kind in _FINAL]
-    flaky = [result.attempt() for result in case.results if result.kind in _FLAKY]
-    rerun = [result.attempt() for result in case.results if result.kind in _RERUN]
-    stated = case.stated
-    if stated is not None and _RANK[stated] > max((_RANK[attempt.outcome] for attempt in final), default=0):
-        final.insert(0, Attempt(stated))
-    executions = [*flaky, *([_worst(final)] if final else []), *rerun]
-    if not final and not rerun:
-        executions.append(Attempt(Outcome.PASSED))
-    return executions[-1], tuple(executions[:-1])
-
-
-def _worst(results: list[Attempt]) -> Attempt:
-    """Several results of one attempt as one: the worst outcome with its message, and the texts of all."""
-    if len(results) == 1:
-        return results[0]
-    worst = max(results, key=lambda result: _RANK[result.outcome])
-    texts = [worst.details]
-    for result in results:
-        if result is not worst:
-            head = ": ".join(filter(None, (result.type, result.message)))
-            texts.append("\n".join(filter(None, (head, result.details))))
-    return Attempt(
-        worst.outcome, 0.0, worst.type, worst.message, "\n\n".join(filter(None, texts)),
-        "".join(result.output for result in results), "".join(result.error_output for result in results),
-    )  # fmt: skip
 
 
 class _Target:
@@ -525,9 +444,10 @@ class _Rest:
 
 
 def _mapping(listed: list[str]) -> dict[str, str]:
-    """The first attributes of an element by local name; a flood of them is not listed to the end."""
-    listed = listed[: 2 * _MOST_ATTRIBUTES]
-    return {local_name(key): value for key, value in zip(listed[::2], listed[1::2], strict=True)}
+    """The first attributes of an element; a flood of them is not listed to the end."""
+    if len(listed) > 2 * _MOST_ATTRIBUTES:
+        listed = listed[: 2 * _MOST_ATTRIBUTES]
+    return dict(zip(listed[::2], listed[1::2], strict=True))
 
 
 def _is_count(text: str) -> bool:

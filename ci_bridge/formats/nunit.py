@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ci_bridge.formats._distinct import Distinct
-from ci_bridge.formats._dotnet import assembly_of, split_full_name, walk, without_class
+from ci_bridge.formats._dotnet import assembly_of, number_of, split_full_name, walk, without_class
 from ci_bridge.formats._values import first_line
 from ci_bridge.formats._xml import root_name
 from ci_bridge.formats.plugin import Format, Limits, Sink, Source, seconds_of
@@ -68,12 +68,24 @@ class _Reader:
             if self._nodes:
                 self._nodes[-1].red += red
         elif tag in ("test-run", "test-results"):
-            self._nodes.pop()
+            self._run(self._nodes.pop())
         elif text and self._nodes:
             parent = path[-2] if len(path) > 1 else ""
             key = f"{parent}/{tag}" if parent in ("failure", "reason") else tag
             if parent in ("failure", "reason") or parent in _OWNERS:
                 self._nodes[-1].texts.setdefault(key, text)
+
+    def _run(self, node: _Node) -> None:
+        """A document that says it failed is never green, whatever became of the tests that made it fail."""
+        attributes = node.attributes
+        claimed = sum(number_of(attributes, key) for key in ("failed", "failures", "errors"))
+        is_red = attributes.get("result", "").lower() in ("failed", "failure", "error", "cancelled", "invalid")
+        if node.red or not (claimed or is_red):
+            if claimed > node.red:
+                self._sink.note(f"the document claims {claimed} failures, it holds {node.red}")
+            return
+        message = f"the run ended as {attributes.get('result') or f'{claimed} failures'} without a failing test"
+        self._sink.add(Case(name=self._names.name((), "[run]"), outcome=Outcome.ERROR, message=message))
 
     def _case(self, node: _Node) -> int:
         attributes, texts = node.attributes, node.texts
@@ -118,7 +130,7 @@ class _Reader:
             return node.red
         site, message = attributes.get("site", ""), texts.get("failure/message") or texts.get("reason/message", "")
         own = site in ("SetUp", "TearDown") or (bool(message) and not message.lower().startswith(_SUMS_UP))
-        if not own and (node.red or site == "Child"):
+        if not own and node.red:
             return node.red
         label = {"SetUp": "[OneTimeSetUp]", "TearDown": "[OneTimeTearDown]"}.get(site, "[suite]")
         classname = attributes.get("fullname") or attributes.get("name", "")

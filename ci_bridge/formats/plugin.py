@@ -64,6 +64,8 @@ class Source:
         path: For messages only; never opened again.
         time_unit: ``seconds`` or ``milliseconds``: the unit of durations that carry none (option ``time_unit``).
         size: Bytes of the file when it was opened.
+        clean_name: Makes a name fit for :meth:`Sink.passed_rows`; like :func:`clean_name` with the limit, but a secret
+            is hidden before a long name is cut. None where there are no secrets.
     """
 
     stream: BinaryIO
@@ -71,6 +73,7 @@ class Source:
     limits: Limits = Limits()
     time_unit: str = "seconds"
     size: int = 0
+    clean_name: Callable[[str], str] | None = None
 
 
 class Sink(Protocol):

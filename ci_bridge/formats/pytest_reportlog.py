@@ -3,7 +3,8 @@
 Set-up, call and teardown of a test become one case: a set-up or a teardown that fails is an error, a failing call a
 failure. An expected failure counts as skipped, an unexpected success as passed unless it was strict. Attempts of
 pytest-rerunfailures and pytest-retry, whose earlier executions have the outcome ``rerun`` or ``retried``, become
-attempts. A module that cannot be collected is an error of its own.
+attempts. A module that cannot be collected is an error of its own, and so is what shows that lines are missing: a test
+without its call, and a session that ended with a failing exit status although no test failed.
 
 Source of the records: ``_pytest/reports.py``, ``pytest_report_to_serializable``.
 """
@@ -33,6 +34,13 @@ _SNIFF = re.compile(
     rb'^\{(?=[^\n]*"\$report_type"\s*:\s*"(?:SessionStart|SessionFinish|CollectReport|\w*TestReport|WarningMessage))',
     re.MULTILINE,
 )
+_NO_TESTS = 5
+_EXITS = {
+    1: "tests failed",
+    2: "the run was interrupted",
+    3: "pytest failed internally",
+    4: "pytest was called in a wrong way",
+}
 _TYPE = re.compile(r"([A-Za-z_][\w.]{0,200}):")
 
 
@@ -47,6 +55,7 @@ class _Test:
     type: str = ""
     message: str = ""
     sections: dict[str, str] = field(default_factory=dict)
+    was_called: bool = False
 
 
 class _Reader:
@@ -54,7 +63,9 @@ class _Reader:
         self._limit = source.limits.text
         self._sink = sink
         self._open: dict[str, _Test] = {}
-        self._finished = self._started = False
+        self._finished = False
+        self._exit = 0
+        self._red: set[str] = set()  # node ids whose last execution failed
 
     def event(self, event: dict[str, Any]) -> None:
         kind, node = text_of(event.get("$report_type")), text_of(event.get("nodeid"))
@@ -66,18 +77,26 @@ class _Reader:
             self._collected(event, node)
         elif kind == "SessionFinish":
             self._finished = True
+            status = event.get("exitstatus")
+            self._exit = self._exit or (status if isinstance(status, int) else 0)
 
     def close(self) -> None:
         for node, test in self._open.items():
             if test.outcome is Outcome.PASSED:
                 test.outcome, test.message = Outcome.ERROR, "the test began but never ended"
             self._deliver(node, test)
+        if self._exit not in (0, _NO_TESTS) and not self._red:
+            reason = _EXITS.get(self._exit, "the session failed")
+            message = f"pytest ended with exit status {self._exit} ({reason}), but the log holds no failure"
+            self._sink.add(Case(name="[session]", outcome=Outcome.ERROR, message=message))
         if not self._finished:
             raise ResultsError("the log ends before the session has finished")
 
     def _phase(self, event: dict[str, Any], node: str) -> None:
         when, outcome = text_of(event.get("when")), text_of(event.get("outcome"))
         if when == "setup" and (before := self._open.pop(node, None)) is not None:
+            if before.outcome is Outcome.PASSED:
+                before.outcome, before.message = Outcome.ERROR, "the test began anew before it had ended"
             self._deliver(node, before)
         check_running(len(self._open))
         test = self._open.setdefault(node, _Test(CappedText(self._limit)))
@@ -89,6 +108,7 @@ class _Reader:
             title, text = (text_of(item) for item in section) if _is_pair(section) else ("", "")
             if title and len(test.sections) < 20:
                 test.sections[title] = text[: self._limit + 1]  # each phase repeats what was captured before it
+        test.was_called = test.was_called or when == "call"
         self._judge(test, event, when, outcome)
         if when == "teardown":
             self._deliver(node, self._open.pop(node))
@@ -113,6 +133,12 @@ class _Reader:
         test.message = f"in {when}: {message}" if when in ("setup", "teardown") else message
 
     def _deliver(self, node: str, test: _Test, suffix: str = "") -> None:
+        if test.outcome is Outcome.PASSED and not test.was_called:
+            test.outcome, test.message = Outcome.ERROR, "the log does not tell how the test itself went"
+        if test.outcome in (Outcome.FAILED, Outcome.ERROR):
+            self._red.add(node + suffix)
+        else:
+            self._red.discard(node + suffix)
         file, classname, name = _parts(node)
         output = "".join(text for title, text in test.sections.items() if "stderr" not in title)
         errors = "".join(text for title, text in test.sections.items() if "stderr" in title)
@@ -154,6 +180,8 @@ class _Reader:
         if outcome == "passed":
             return
         message, details, kind = _reason(event.get("longrepr"), self._limit)
+        if outcome != "skipped":
+            self._red.add(node)
         file, classname, _ = _parts(f"{node}::")
         self._sink.add(
             Case(
@@ -225,7 +253,7 @@ def _sniff(head: bytes) -> bool:
 
 def _parse(source: Source, sink: Sink) -> None:
     reader = _Reader(source, sink)
-    read_events(source, sink, reader.event, reader.close)
+    read_events(source, sink, reader.event, reader.close, '"$report_type"')
 
 
 FORMAT = Format(name="pytest-reportlog", title="pytest-reportlog", sniff=_sniff, parse=_parse, priority=10)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_bridge.errors import ResultsError
+from ci_bridge.formats._reruns import Execution
 from ci_bridge.formats.plugin import Format, Limits, Source
 from ci_bridge.models import FileState, InputFile
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import os
     from datetime import datetime
 
-    from ci_bridge.formats.collect import Collected, Mask
+    from ci_bridge.formats._clean import Mask
+    from ci_bridge.formats.collect import Collected
     from ci_bridge.formats.files import Found
 
 ENTRY_POINTS = "ci_bridge.formats"
@@ -94,7 +96,7 @@ def read_results(
     from ci_bridge.formats.files import find_files
 
     limits = limits or Limits()
-    collected = Collected(limits, mask, spool=spool)
+    collected = Collected(limits, mask, spool=spool, workspace=workspace)
     try:
         search = find_files(patterns, workspace=workspace, limits=limits, exclude=exclude)
         for text in search.notes:
@@ -103,8 +105,8 @@ def read_results(
             collected.add_file(rejected)
         size = sum(found.size for found in search.files)
         reading = _Reading(collected, formats, limits, time_unit, size, on_progress)
-        for found, chosen in _in_order_of_execution(reading.recognise(search.files)):
-            reading.read(found, chosen)
+        for found, chosen, started in _in_order_of_execution(reading.recognise(search.files)):
+            reading.read(found, chosen, started)
         collected.finish()
     except BaseException:
         collected.close()
@@ -182,15 +184,18 @@ class _Reading:
     def _unreadable(self, found: Found, note: str) -> None:
         self._collected.add_file(InputFile(found.shown, "", FileState.UNREADABLE, note=note, incomplete=True))
 
-    def read(self, found: Found, chosen: Format) -> None:
-        """Read one file."""
+    def read(self, found: Found, chosen: Format, started: datetime | None) -> None:
+        """Read one file, whose run began at ``started``."""
         from ci_bridge.formats.files import open_file
 
         failure: ResultsError | None = None
         start = self._done
+        self._collected.start_file(started)
         try:
             with open_file(found, self._limits, self._progress) as stream:
-                source = Source(stream, found.shown, self._limits, self._time_unit, found.size)
+                source = Source(
+                    stream, found.shown, self._limits, self._time_unit, found.size, self._collected.clean_name
+                )
                 chosen.parse(source, self._collected)
         except ResultsError as error:
             failure = error
@@ -217,10 +222,18 @@ def _root_of(head: bytes) -> bytes | None:
     return root_name(head).encode()
 
 
-def _in_order_of_execution(files: Sequence[tuple[Found, Format, datetime | None]]) -> list[tuple[Found, Format]]:
-    """By the time that each run began, if every file tells it: a rerun's attempts come after the first run's."""
-    moments = [moment for _, _, moment in files if moment is not None]
-    if len(moments) < len(files):
-        return [(found, chosen) for found, chosen, _ in files]
-    order = sorted(range(len(files)), key=moments.__getitem__)
-    return [files[index][:2] for index in order]
+def _in_order_of_execution(
+    files: Sequence[tuple[Found, Format, datetime | None]],
+) -> list[tuple[Found, Format, datetime | None]]:
+    """Reruns after first runs as far as names tell, and those that tell when they began in that order.
+
+    The files without a time keep their places.
+    """
+    order = sorted(files, key=lambda entry: Execution(entry[0].shown).rank)
+    dated = iter(sorted((entry for entry in order if entry[2] is not None), key=_began))
+    return [entry if entry[2] is None else next(dated) for entry in order]
+
+
+def _began(entry: tuple[Found, Format, datetime | None]) -> datetime:
+    assert entry[2] is not None
+    return entry[2]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats._distinct import Distinct
-from ci_bridge.formats._dotnet import assembly_of, walk, without_class
+from ci_bridge.formats._dotnet import assembly_of, number_of, walk, without_class
 from ci_bridge.formats._values import first_line
 from ci_bridge.formats._xml import root_name
 from ci_bridge.formats.plugin import Format, Limits, Sink, Source, seconds_of
@@ -102,6 +102,8 @@ class _Reader:
         self._open: list[_Result] = []
         self._names = Distinct(limits.cases)
         self._red = False
+        self._red_count = 0
+        self._claimed = 0
         self._summary = ""
         self._bad_run_info = False
 
@@ -121,6 +123,8 @@ class _Reader:
             )
         elif path[-1] == "ResultSummary":
             self._summary = attributes.get("outcome", "")
+        elif path[-1] == "Counters":
+            self._claimed += sum(number_of(attributes, key) for key in ("failed", "error", "timeout", "aborted"))
         elif path[-1] == "RunInfo":
             self._bad_run_info = attributes.get("outcome", "").lower() in _BAD_RUNS
 
@@ -140,11 +144,15 @@ class _Reader:
                 result.output = f"{result.output}\n{text}" if result.output else text
         elif tag == "Text" and path[-2:-1] == ["RunInfo"] and self._bad_run_info:
             self._error(first_line(text) or "the test run reports an error", text)
-        elif tag == "TestRun" and self._summary.lower() in _BAD_RUNS and not self._red:
-            self._error(f"the test run ended as {self._summary} without a failing test", "")
+        elif tag == "TestRun" and not self._red and (self._claimed or self._summary.lower() in _BAD_RUNS):
+            claim = f" and with {self._claimed} failures" if self._claimed else ""
+            self._error(f"the test run ended as {self._summary or 'unknown'}{claim} without a failing test", "")
+        elif tag == "TestRun" and self._claimed > self._red_count:
+            self._sink.note(f"the counters claim {self._claimed} failures, the results show {self._red_count}")
 
     def _deliver(self, result: _Result) -> None:
         red = result.outcome in (Outcome.FAILED, Outcome.ERROR)
+        self._red_count += red
         above = self._open[-1] if self._open else None
         if above is not None:
             above.leaves += 1

@@ -30,12 +30,14 @@ class _Reader:
         self._suite: tuple[str, ...] = ()
         self._attributes: dict[str, str] = {}
         self._kind = ""  # of the failure
+        self._red = self._claimed = 0  # failures in the open assembly
         self._texts: dict[str, str] = {}
 
     def opened(self, path: list[str], attributes: dict[str, str]) -> None:
         match path[-1]:
             case "assembly":
                 self._suite = assembly_of(attributes.get("name", ""))
+                self._red, self._claimed = 0, number_of(attributes, "failed") + number_of(attributes, "errors")
             case "test" | "error":
                 self._attributes, self._texts, self._kind = attributes, {}, ""
             case "failure":
@@ -47,11 +49,22 @@ class _Reader:
             self._test()
         elif tag == "error":
             self._error()
+        elif tag == "assembly":
+            self._assembly()
         elif text and tag in _TEXTS:
             key = "reason" if tag == "message" and path[-2:-1] == ["reason"] else tag
             before = self._texts.get(key, "")
             if len(before) < self._limit:
                 self._texts[key] = f"{before}\n{text}" if before else text
+
+    def _assembly(self) -> None:
+        """An assembly that says it failed is never green, whatever became of the tests that made it fail."""
+        if self._claimed and not self._red:
+            message = f"the assembly claims {self._claimed} failures and errors, but holds none"
+            name = self._names.name(self._suite, "[assembly]")
+            self._sink.add(Case(name=name, suite=self._suite, outcome=Outcome.ERROR, message=message))
+        elif self._claimed > self._red:
+            self._sink.note(f"an assembly claims {self._claimed} failures and errors, it holds {self._red}")
 
     def _test(self) -> None:
         attributes, texts = self._attributes, self._texts
@@ -65,6 +78,7 @@ class _Reader:
             self._sink.passed(self._suite, classname, file, name, line, seconds)
             return
         message = texts.get("message", "")
+        self._red += outcome in (Outcome.FAILED, Outcome.ERROR)
         if outcome is Outcome.SKIPPED:
             message = texts.get("reason", "") or ("not run" if attributes["result"].lower() == "notrun" else "")
         elif outcome is Outcome.ERROR:
@@ -88,6 +102,7 @@ class _Reader:
     def _error(self) -> None:
         kind, name = self._attributes.get("type", "error"), self._attributes.get("name", "")
         message = self._texts.get("message", "")
+        self._red += 1
         self._sink.add(
             Case(
                 name=self._names.name(self._suite, f"[{kind}] {name}".strip()),

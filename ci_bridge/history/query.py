@@ -123,8 +123,8 @@ _Picked = list[tuple[int, str, int, str | None, str | None]]
 def _runs_with_outcomes(connection: sqlite3.Connection, branch: str | None) -> _Picked:
     return connection.execute(
         "SELECT run_no, uid, ts, branch, sha FROM run WHERE run_no IN (SELECT run_no FROM outcome)"
-        " AND (?1 IS NULL OR branch = ?1) ORDER BY ts, run_no",
-        (branch,),
+        " AND (? IS NULL OR branch = ?) ORDER BY ts, run_no",
+        (branch, branch),
     ).fetchall()
 
 
@@ -163,10 +163,10 @@ def _find_tests(
         condition, values = f"instr({text}, ?)", (pattern.lower(),)
     query = (
         "SELECT test_no, name FROM test LEFT JOIN (SELECT test_no AS red, count(*) AS failures FROM nonpass"
-        " JOIN run USING (run_no) WHERE nonpass.status IN (?, ?) AND (?3 IS NULL OR branch = ?3) GROUP BY test_no)"
+        " JOIN run USING (run_no) WHERE nonpass.status IN (?, ?) AND (? IS NULL OR branch = ?) GROUP BY test_no)"
         f" ON red = test_no WHERE {condition} ORDER BY coalesce(failures, 0) DESC, name LIMIT ?"
     )
-    return connection.execute(query, (FAILED, ERROR, branch, *values, _limit(limit))).fetchall()
+    return connection.execute(query, (FAILED, ERROR, branch, branch, *values, _limit(limit))).fetchall()
 
 
 def _flips(letters: str, branches: Sequence[str | None]) -> int:

@@ -148,6 +148,8 @@ def record(connection: sqlite3.Connection, run: RunRecord, parts: Iterable[Part]
     """
     if not run.uid:
         raise HistoryError("a run without an id cannot be recorded")
+    if is_taken(connection, run):
+        raise HistoryError(f"the id {run.uid} is that of another build's run")
     run_no = _put_run(connection, run)
     outcomes = None
     for batch, signatures in parts:
@@ -159,6 +161,13 @@ def record(connection: sqlite3.Connection, run: RunRecord, parts: Iterable[Part]
             outcomes.add(batch, signatures)
     if outcomes is not None:
         outcomes.finish()
+
+
+def is_taken(connection: sqlite3.Connection, run: RunRecord) -> bool:
+    """True if another build's run has this id, so that recording this one would replace that."""
+    row = connection.execute("SELECT trusted, branch, pr, build FROM run WHERE uid = ?", (clean(run.uid),)).fetchone()
+    ours = (int(run.trusted), *(clean(value) for value in (run.branch, run.pr, run.build)))
+    return row not in (None, ours, (0, None, None, None))  # the last holds the place of numbers that came first
 
 
 def _put_run(connection: sqlite3.Connection, run: RunRecord) -> int:
@@ -335,9 +344,9 @@ def record_metrics(connection: sqlite3.Connection, metrics: Iterable[Metric]) ->
         run_no = row[0] if row else _put_run(connection, RunRecord(metric.run_id, metric.recorded_at, status="running"))
         values = (metric_no, run_no, float(metric.value), milliseconds(metric.recorded_at))
         connection.execute(
-            "INSERT INTO metric (metric_no, run_no, value, ts) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
-            " (SELECT 1 FROM metric WHERE metric_no = ?1 AND run_no = ?2 AND value = ?3 AND ts = ?4)",
-            values,
+            "INSERT INTO metric (metric_no, run_no, value, ts) SELECT ?, ?, ?, ? WHERE NOT EXISTS"
+            " (SELECT 1 FROM metric WHERE (metric_no, run_no, value, ts) = (?, ?, ?, ?))",
+            (*values, *values),
         )
 
 

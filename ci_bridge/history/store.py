@@ -210,6 +210,11 @@ class History:
             recording.record_metrics(self._connection, metrics)
         self._recorded.add(run.uid)
 
+    def is_taken(self, run: RunRecord) -> bool:
+        """True if another build's run has this id; recording this one is refused then."""
+        with self._query():
+            return recording.is_taken(self._connection, run)
+
     def record_metric(self, *metrics: Metric) -> None:
         """Store performance numbers; their run may be recorded later.
 

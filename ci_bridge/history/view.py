@@ -135,15 +135,15 @@ class View:
         self.branch = branch
         until = believed_until(connection, milliseconds(now))
         self.base_runs: Sequence[SeenRun] = self._runs(
-            "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (?5 IS NULL OR build IS NOT ?5)",
-            (branch, shard, until, uid, build),
+            "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (? IS NULL OR build IS NOT ?)",
+            (branch, shard, until, uid, build, build),
             BASE_RUNS,
         )
         # What a pull request's own runs show counts for that pull request only.
         recent = self._runs(
-            "(trusted OR pr = ?1) AND shard = ?2 AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?3) - ?4 AND ?3"
-            " AND uid IS NOT ?5",
-            (pr, shard, until, WINDOW // timedelta(milliseconds=1), uid),
+            "(trusted OR pr = ?) AND shard = ? AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?) - ? AND ?"
+            " AND uid IS NOT ?",
+            (pr, shard, until, WINDOW // timedelta(milliseconds=1), until, uid),
             MOST_RECENT_RUNS,
         )
         self.recent_runs: Sequence[SeenRun] = recent[::-1]

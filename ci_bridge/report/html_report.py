@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ci_bridge._version import __version__
 from ci_bridge.models import FileState, Report, Row, RunState, Verdict, case_of_row
-from ci_bridge.report.escape import guard_script, safe_url, without_credentials
+from ci_bridge.report.escape import guard_script, safe_url
 from ci_bridge.report.rows import Verdicts, names_are_plain
 from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
 from ci_bridge.report.templates import html_environment, ours, template_text
@@ -22,8 +22,8 @@ from ci_bridge.report.wording import (
     all_judged,
     count_text,
     duration_text,
-    emoji,
     headline,
+    look,
     plural,
     tally,
 )
@@ -105,26 +105,15 @@ def _frame(report: Report) -> dict[str, Any]:
         ("Compared with", baseline_name(report), None),
         ("", run.created_at.strftime("%Y-%m-%d %H:%M UTC"), None),
     ]
-    red_but_known = report.state is RunState.FAILURE and emoji(report) != "❌"
+    shown = look(report)
     return {
-        "look": "known" if red_but_known else str(report.state),
+        "look": "known" if shown == "warning" else shown,
         "title": report.title,
         "shard": report.shard,
-        "sign": "M7.5 12h9" if red_but_known else _SIGNS[report.state],
+        "sign": {"known": "M7.5 12h9", "warning": _SIGNS[RunState.ERROR]}.get(shown) or _SIGNS[report.state],
         "headline": (words := headline(report))[:1].upper() + words[1:],
         "facts": [{"label": label, "text": text, "url": safe_url(url or "")} for label, text, url in facts if text],
         "footer": f"ci-bridge {__version__} · run {run.id}",
-        "receipts": [
-            {
-                "channel": receipt.channel,
-                "state": receipt.state,
-                "via": receipt.via,
-                "reason": receipt.reason,
-                "url": without_credentials(receipt.url or ""),
-                "link": safe_url(receipt.url or ""),
-            }
-            for receipt in report.receipts
-        ],
     }
 
 

@@ -160,15 +160,6 @@ def _head(report: Report) -> dict[str, Any]:
         ],
         "notes": list(results.notes),
         "dropped": results.dropped,
-        "receipts": [
-            {
-                "channel": receipt.channel,
-                "state": receipt.state,
-                "delivered": receipt.delivered,
-                **filled(via=receipt.via, url=_clean(receipt.url), reason=receipt.reason),
-            }
-            for receipt in report.receipts
-        ],
         "system_info": plain_value(report.system_info),
         "metrics": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ci_bridge.analysis import telling_line
 from ci_bridge.models import (
     Case,
     FailureGroup,
@@ -236,11 +237,7 @@ def reason_of(case: Case) -> tuple[str, str]:
 
 
 def _reason(type_: str, message: str, details: str) -> str:
-    line = fold(message, 300)
-    if not line and details:
-        # A trace's last line names the exception in Python, its first one elsewhere.
-        lines = [text for text in details[:2_000].split("\n") if text.strip()]
-        line = fold(lines[0], 300) if lines else ""
+    line = fold(telling_line(message) or telling_line(details[:2_000]), 300)
     type_ = fold(type_, 200)
     short = type_.rsplit(".", 1)[-1]
     if not line:
@@ -249,7 +246,7 @@ def _reason(type_: str, message: str, details: str) -> str:
 
 
 def _long_text(details: str, output: str, error_output: str) -> str:
-    parts = [details] if details.strip() else []
+    parts = [details.strip("\r\n ").expandtabs(4)] if details.strip() else []
     parts += [f"--- standard output ---\n{output}"] if output.strip() else []
     parts += [f"--- standard error ---\n{error_output}"] if error_output.strip() else []
     return "\n".join(part.rstrip("\n") for part in parts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from ci_bridge.models import Report, RunState
 from ci_bridge.report.escape import break_commands, log_line, log_lines, without_credentials
 from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
-from ci_bridge.report.wording import headline, spark_text, tally
+from ci_bridge.report.wording import count_text, headline, look, spark_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,10 +33,13 @@ _SIGNS = {
     RunState.ERROR: ("!", "ERROR", "red"),
     RunState.NO_RESULTS: ("!", "NONE", "yellow"),
 }
+_LOOKS = {"known": ("●", "KNOWN", "yellow"), "warning": ("!", "WARN", "yellow")}
 _RECEIPTS = {"sent": "green", "degraded": "yellow", "failed": "red", "skipped": "dim", "unsupported": "dim"}
 _ASCII = str.maketrans(
     {
         "·": "|",
+        "●": "*",
+        "▅": "=",
         "→": "->",
         "−": "-",
         "×": "x",
@@ -58,6 +62,7 @@ def print_terminal(
     color: bool = False,
     stream: TextIO,
     patterns: Sequence[str] = (),
+    base: str = "",
 ) -> None:
     """Print the report for people.
 
@@ -67,6 +72,7 @@ def print_terminal(
         color: Use ANSI colours.
         stream: Where to; what its encoding cannot say is said in ASCII.
         patterns: Log commands of the platforms to break; see :func:`ci_bridge.report.escape.break_commands`.
+        base: A folder, with its closing separator; paths below it are shown from there.
     """
     from rich.console import Console
 
@@ -84,7 +90,7 @@ def print_terminal(
         legacy_windows=False,
         _environ={},
     )
-    _Printer(report, console, ascii_only).print()
+    _Printer(report, console, ascii_only, base).print()
     text = buffer.getvalue()
     if ascii_only:
         text = text.translate(_ASCII)
@@ -103,7 +109,8 @@ def _can_encode(stream: TextIO, text: str) -> bool:
 
 
 class _Printer:
-    def __init__(self, report: Report, console: Console, ascii_only: bool) -> None:
+    def __init__(self, report: Report, console: Console, ascii_only: bool, base: str) -> None:
+        self.base = base
         self.report = report
         self.console = console
         self.ascii_only = ascii_only
@@ -120,12 +127,11 @@ class _Printer:
 
     def print(self) -> None:
         report = self.report
-        sign, word, style = _SIGNS[report.state]
-        if report.state is RunState.FAILURE and not tally(report).new + tally(report).unjudged:
-            style = "yellow"
+        sign, word, style = _LOOKS.get(look(report)) or _SIGNS[report.state]
+        verdict = f"{word if self.ascii_only else sign} {log_line(headline(report))}"
         title = " · ".join(part for part in (log_line(report.title, 60), log_line(report.shard, 40)) if part)
         self.blank()
-        self.line(f"{word if self.ascii_only else sign} {log_line(headline(report))}", f"bold {style}")
+        self.line(verdict, f"bold {style}")
         compared = f" · compared with {log_line(baseline_name(report), 60)}" if baseline_name(report) else ""
         self.line(f"{title}{compared}", "dim")
         if report.results.totals.total:
@@ -136,6 +142,9 @@ class _Printer:
                 self.section(section)
         self.receipts()
         self.places()
+        # What scrolls away comes again: the last line is what people see first.
+        self.blank()
+        self.line(verdict, f"bold {style}")
 
     def counts(self) -> None:
         table = self.table()
@@ -163,11 +172,11 @@ class _Printer:
         limit = _LIMITS[section.key]
         self.blank()
         style = _STYLES.get(section.key, "")
-        self.line(f"{section.title} ({section.total})", f"bold {style}".strip())
+        self.line(f"{section.title} ({count_text(section.total)})", f"bold {style}".strip())
         for number, entry in enumerate(section.entries[:limit]):
             self.entry(section.key, entry, with_trace=section.key in ("new", "unjudged") and number < 5)
         if limit and (hidden := section.cut(limit, 1).hidden):
-            self.line(f"… and {hidden} more", "dim", indent=2)
+            self.line(f"… and {count_text(hidden)} more", "dim", indent=2)
 
     def entry(self, key: str, entry: Entry, *, with_trace: bool) -> None:
         self.line(log_line(entry.name, 400), indent=2)
@@ -182,7 +191,7 @@ class _Printer:
         if any(facts):
             self.line(" · ".join(fact for fact in facts if fact), "dim", indent=4)
         if with_trace and entry.details:
-            lines = log_lines(entry.details.rstrip("\n"), prefix="│ " if not self.ascii_only else "| ")
+            lines = log_lines(entry.details.rstrip("\n").expandtabs(4), prefix="│ " if not self.ascii_only else "| ")
             for text in [line for line in lines if line[2:].strip()][-_TRACE_LINES:]:
                 self.line(text[:1_000], "dim", indent=4, cut=True)
 
@@ -195,8 +204,11 @@ class _Printer:
         table.add_column("Channel", no_wrap=True)
         table.add_column("State", no_wrap=True)
         table.add_column("Where and why", overflow="fold", ratio=1)
+        reasons = Counter(receipt.reason for receipt in self.report.receipts if receipt.delivered and receipt.reason)
+        shared = next((reason for reason, count in reasons.most_common(1) if count > 1), "")
         for receipt in self.report.receipts:
-            where = [without_credentials(receipt.url or ""), receipt.reason]
+            reason = "" if receipt.reason == shared else receipt.reason
+            where = [self.short(receipt.url or ""), reason]
             via = f" ({log_line(receipt.via, 20)})" if receipt.via and receipt.via not in receipt.channel else ""
             table.add_row(
                 Text(log_line(receipt.channel, 40)),
@@ -205,6 +217,14 @@ class _Printer:
             )
         self.blank()
         self.console.print(table)
+        if shared:
+            self.line(log_line(shared, 600), "dim")
+
+    def short(self, place: str) -> str:
+        """A path as seen from the folder that we were started in; a URL without credentials."""
+        if self.base and place.startswith(self.base):
+            return place[len(self.base) :]
+        return without_credentials(place)
 
     def places(self) -> None:
         links = self.report.links
@@ -213,4 +233,4 @@ class _Printer:
         self.blank()
         width = max(len(log_line(name, 20)) for name in links)
         for name, target in links.items():
-            self.line(f"{log_line(name, 20):<{width}}  {log_line(without_credentials(target), 500)}")
+            self.line(f"{log_line(name, 20):<{width}}  {log_line(self.short(target), 500)}")

@@ -221,12 +221,26 @@ def headline(report: Report) -> str:
 
 
 def emoji(report: Report) -> str:
-    """The sign before the headline; a red run whose failures are all known or flaky is not this change's fault."""
-    if report.state is RunState.FAILURE:
-        counts = tally(report)
-        if counts.known + counts.flaky_failed and not counts.new + counts.unjudged:
-            return "🟡"
-    return EMOJI[report.state]
+    """The sign before the headline."""
+    return {"known": "🟡", "warning": "⚠️"}.get(look(report)) or EMOJI[report.state]
+
+
+def look(report: Report) -> str:
+    """How a run is shown: its state, but ``known`` or ``warning`` for one that holds failures and passes all the same.
+
+    ``fail_on`` decides what fails a build, never what looks green.
+    """
+    if is_red_but_known(report):
+        return "known"
+    return "warning" if report.state is RunState.SUCCESS and report.results.totals.red else str(report.state)
+
+
+def is_red_but_known(report: Report) -> bool:
+    """True for a run whose failures are all known or flaky: it is not green, and not this change's fault."""
+    if report.state not in (RunState.FAILURE, RunState.SUCCESS):
+        return False
+    counts = tally(report)
+    return bool(counts.known + counts.flaky_failed) and not counts.new + counts.unjudged
 
 
 def counts_line(report: Report) -> str:

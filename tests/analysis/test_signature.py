@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ci_bridge.analysis import classify, signature_of
+from ci_bridge.analysis import classify, signature_of, telling_line
 from ci_bridge.analysis.signature import CLASSES, normalise
 
 
@@ -195,3 +195,31 @@ def test_a_hostile_text_takes_no_long_time(text: str) -> None:
 def test_classes_have_distinct_names() -> None:
     names = [name for name, _ in CLASSES]
     assert len(names) == len(set(names)) == 10
+
+
+def test_every_pattern_of_a_class_has_a_literal_that_spares_most_texts() -> None:
+    for name, words in CLASSES:
+        for literal, pattern in words.patterns:
+            assert len(literal.strip()) >= 2, (name, pattern.pattern)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("Timed-Out", r"\btime[- ]?d?[- ]?out\b"),
+        ("ECONNRESET", r"\bECONN(?:REFUSED|RESET|ABORTED)\b"),
+        ("stack overflow", r"stack ?overflow"),
+        ("toBeVisible", r"to(?:Be|Equal|Contain|Throw)\b"),
+    ],
+)
+def test_the_literal_of_a_pattern_is_in_what_it_matches(text: str, pattern: str) -> None:
+    from ci_bridge.analysis.signature import _Words
+
+    assert _Words.literal_of(pattern) in text.lower()
+
+
+def test_a_first_line_that_only_says_where_is_passed_over() -> None:
+    first = signature_of("", "/ci/cart.cpp:9\nExpected equality of these values:", "")
+    assert first != signature_of("", "/ci/db.cpp:12\nValue of: db.open()", "")
+    assert "Expected equality" in first
+    assert telling_line("unknown file") == "unknown file"

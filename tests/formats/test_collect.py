@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_bridge.errors import ResultsError
+from ci_bridge.formats import read_results
+from ci_bridge.formats._values import first_line
 from ci_bridge.formats.collect import Collected
 from ci_bridge.formats.plugin import Limits
 from ci_bridge.models import Attempt, Case, FileState, Outcome, Row, case_of_row, identity_of
@@ -211,7 +214,8 @@ def test_all_attempts_share_one_cap_of_text() -> None:
         for _ in range(10):
             results.add(Case(name="t", outcome=Outcome.FAILED, message="m", details="x" * 600, output="y" * 600))
         (case,) = finish(results)
-        size = sum(len(part.details) + len(part.output) for part in (case, *case.attempts))
+        parts: list[Case | Attempt] = [case, *case.attempts]
+        size = sum(len(part.details) + len(part.output) for part in parts)
         assert size < 1000 + 40 * 20
         assert case.details == "x" * 600
 
@@ -365,3 +369,26 @@ def test_a_batch_of_rows_may_hold_the_same_case_twice(results: Collected) -> Non
     row: Row = (("s",), "c", "", "t", 0, "passed", 1.0, None)
     results.passed_rows([row, row, (*row[:3], "u", *row[4:])])
     assert len(finish(results)) == 2
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_a_secret_at_the_cut_of_a_name_leaves_nothing_of_it(shift: int, tmp_path: Path) -> None:
+    secret = "s3cr" + "et-word"
+    name = "x" * (100 - 21 - shift) + secret + "y" * 200
+    case = f'<testsuite name="{name}"><testcase name="{name}" classname="{name}"{{}}</testsuite>'
+    (tmp_path / "a.xml").write_text(case.format("/>"))
+    (tmp_path / "b.xml").write_text(case.format("><failure/></testcase>"))
+    limits = Limits(name=100)
+    with read_results(["*.xml"], workspace=tmp_path, limits=limits, mask=Hiding(secret)) as results:
+        rows = [row for batch in results.rows() for row in batch]
+        assert "s3c" not in repr(rows)
+        assert {len(text.encode()) <= 100 for row in rows for text in (*row[0], row[1], row[3])} == {True}
+
+
+def test_a_first_line_is_never_cut_within_a_word() -> None:
+    secret = "s3cr" + "et-word"
+    for shift in range(12):
+        line = "x " + "y" * (997 - shift) + " " + secret + " z" * 50
+        shown = first_line(line)
+        assert secret in shown or "s3c" not in shown
+    assert first_line("short") == "short"

@@ -175,3 +175,23 @@ def test_the_format_is_known_by_its_content(head: str, is_ctrf: bool) -> None:
 
 def test_a_document_in_utf_16_is_read() -> None:
     assert only(read(FORMAT, document({"name": "größe", "status": "passed"}).encode("utf-16"))).name
+
+
+def test_two_tests_of_one_name_are_two_tests() -> None:
+    tests = [{"name": "a", "status": "failed"}, {"name": "a", "status": "passed"}]
+    read_ = read(FORMAT, json.dumps({"results": {"tool": {}, "tests": tests}}))
+    assert read_.names() == ["a", "a (2)"]
+    assert read_.counts() == (1, 1, 0, 0)
+
+
+def test_a_document_with_two_lists_of_tests_is_damaged() -> None:
+    both = '{"results":{"tool":{},"tests":[{"name":"a","status":"failed"}],"tests":[{"name":"b","status":"passed"}]}}'
+    read_ = read(FORMAT, both)
+    assert read_.error is not None
+    assert "two values for 'tests'" in read_.error.message
+    assert read(FORMAT, '{"results":{"tool":{},"tool":{},"tests":[]}}').error is None
+
+
+def test_a_summary_that_claims_more_failures_gets_a_note() -> None:
+    document = {"results": {"summary": {"failed": 2}, "tests": [{"name": "a", "status": "failed"}]}}
+    assert read(FORMAT, json.dumps(document)).notes == ["the summary claims 2 failures, the document holds 1"]

@@ -216,3 +216,44 @@ def test_a_failing_hook_of_the_run_is_an_error_of_its_own():
 def test_messages_are_recognised():
     assert MESSAGES.sniff(b'{"meta":{"protocolVersion":"32.2.0"}}\n{"source":{}}\n')
     assert not MESSAGES.sniff(b'{"meta":{"version":"1"}}\n')
+
+
+def stream(*changes: tuple[int, object], success: bool = True, status: str = "PASSED") -> str:
+    """One scenario as messages; a change replaces a line by a text, or removes it."""
+    lines: list[object] = [
+        {"meta": {"protocolVersion": "1"}},
+        {"gherkinDocument": {"uri": "f", "feature": {"name": "F"}}},
+        {"pickle": {"id": "p", "uri": "f", "name": "S", "steps": [{"id": "q", "text": "x"}], "astNodeIds": ["1"]}},
+        {"testCase": {"id": "c", "pickleId": "p", "testSteps": [{"id": "t", "pickleStepId": "q"}]}},
+        {"testCaseStarted": {"id": "s", "testCaseId": "c"}},
+        {"testStepFinished": {"testCaseStartedId": "s", "testStepId": "t", "testStepResult": {"status": status}}},
+        {"testCaseFinished": {"testCaseStartedId": "s"}},
+        {"testRunFinished": {"success": success}},
+    ]
+    for index, text in changes:
+        lines[index] = text
+    return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines if line is not None) + "\n"
+
+
+def test_a_damaged_message_in_the_middle_makes_the_file_incomplete() -> None:
+    read_ = read(MESSAGES, stream((5, '{"testStepFinished": {"testCaseSta')))
+    assert read_.error is not None
+    assert read_.counts() == (0, 0, 1, 0)
+
+
+def test_a_scenario_whose_step_never_ended_is_an_error() -> None:
+    read_ = read(MESSAGES, stream((5, None)))
+    assert (read_.counts(), read_.error) == ((0, 0, 1, 0), None)
+    assert "never ended" in read_.case("S").message
+
+
+def test_a_run_that_failed_without_a_failing_scenario_is_an_error() -> None:
+    assert read(MESSAGES, stream()).names() == ["S"]
+    assert read(MESSAGES, stream(success=False)).names() == ["S", "[run]"]
+    assert read(MESSAGES, stream(success=False, status="FAILED")).names() == ["S"]
+
+
+def test_a_scenario_that_ends_and_never_began_makes_the_file_incomplete() -> None:
+    read_ = read(MESSAGES, stream((4, None)))
+    assert read_.error is not None
+    assert "1 scenarios end that never began" in read_.error.message

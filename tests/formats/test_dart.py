@@ -111,3 +111,24 @@ def test_the_protocol_is_recognised():
     assert FORMAT.sniff(b"Downloading packages...\n" + json.dumps(START).encode() + b"\n")
     assert not FORMAT.sniff(b'{"type":"start"}\n')
     assert not FORMAT.sniff(b'{"Action":"start","Package":"p"}\n')
+
+
+HEAD = '{"protocolVersion":"0.1","type":"start","time":0}\n'
+PASSING = (
+    '{"test":{"id":1,"name":"a","suiteID":0},"type":"testStart","time":1}\n'
+    '{"testID":1,"result":"success","hidden":false,"type":"testDone","time":2}\n'
+)
+FINISH = '{"success":true,"type":"done","time":4}\n'
+
+
+def test_an_error_after_the_end_of_its_test_is_red() -> None:
+    late = '{"testID":1,"error":"late","isFailure":false,"type":"error","time":3}\n'
+    read_ = read(FORMAT, HEAD + PASSING + late + late + FINISH)
+    assert read_.names() == ["a", "[late error]", "[late error] (2)"]
+    assert read_.counts() == (1, 0, 2, 0)
+
+
+def test_missing_and_damaged_events_make_the_file_incomplete() -> None:
+    assert read(FORMAT, HEAD + PASSING + FINISH).error is None
+    assert read(FORMAT, HEAD + PASSING.splitlines()[1] + "\n" + FINISH).error is not None
+    assert read(FORMAT, HEAD + PASSING.replace('"time":1}', '"ti') + FINISH).error is not None

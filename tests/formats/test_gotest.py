@@ -271,3 +271,13 @@ def test_the_events_of_go_are_recognised(head):
 )
 def test_other_texts_are_not_taken_for_go(head):
     assert not FORMAT.sniff(head)
+
+
+def test_a_package_whose_lines_are_damaged_is_never_green() -> None:
+    green = '{"Action":"start","Package":"z"}\n{"Action":"pass","Package":"z"}\n'
+    assert read(FORMAT, green).error is None
+    damaged = '{"Action":"fail","Package":"q","Test":\n{"Action":"fail","Package":"q"\n'
+    error = read(FORMAT, damaged + green).error
+    assert error is not None
+    assert "2 lines, the first of them line 1, are cut off or damaged" in error.message
+    assert read(FORMAT, 'xx","Action":"fail","Package":"q"}\n' + green).error is not None

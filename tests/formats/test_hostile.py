@@ -232,8 +232,25 @@ def test_an_unfinished_token_is_not_scanned_again_and_again() -> None:
             return b'<testsuite a="'[: size if Endless.served == size else 0] or b"x" * size
 
     with pytest.raises(ResultsError, match="larger than 1048576 bytes"):
-        feed(guarded_parser(), Endless(), Limits())  # type: ignore[arg-type]
+        feed(guarded_parser(), Endless(), Limits())
     assert Endless.served < 4 << 20
+
+
+def test_a_flood_of_different_names_is_given_up_before_it_fills_the_memory(read: Read) -> None:
+    document = '<testsuite name="s"><testcase name="a"/>' + "".join(f"<x{number}/>" for number in range(400_000))
+    with Frugal(20):
+        results = read(f"{document}</testsuite>")
+    assert names(results) == ["a"]
+    assert only(results).incomplete
+    assert "different names" in only(results).note
+
+
+def test_a_flood_of_results_in_one_case_keeps_few_and_the_case_red(read: Read) -> None:
+    for red, outcome in (("<failure/>", "failed"), ("<error/>", "error")):
+        flood = "<skipped>x</skipped>" * 5000
+        results = read(f'<testsuite name="s"><testcase name="a">{flood}{red}{flood}</testcase></testsuite>')
+        assert [case.outcome for case in results.failures] == [outcome]
+        assert len(results.failures[0].details) < 1000
 
 
 @pytest.mark.parametrize("time", ["NaN", "inf", "-inf", "-5", "²", "9" * 50_000, "1e999", "0x1", "1__0"])

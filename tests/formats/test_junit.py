@@ -379,3 +379,59 @@ def test_an_empty_root_holds_no_case_and_says_so(read: Read) -> None:
 def test_names_beyond_ascii_and_with_references_are_read(read: Read) -> None:
     results = read(suite('<testcase name="größe &lt;&#x1F600;&gt; &#10;x"/>'))
     assert cases(results)[0].name == "größe <😀> ␊x"
+
+
+RERUNS = (
+    '<testsuite name="s" {}><testcase name="a"/><testcase name="b" time="3"><flakyFailure message="no" time="1.5"/>'
+    '<flakyError time="0.5"/></testcase><testcase name="c"><failure/><rerunFailure time="2"/></testcase></testsuite>'
+)
+
+
+@pytest.mark.parametrize("counters", ['tests="3" failures="1"', 'tests="6" failures="2"', 'tests="6" failures="4"'])
+def test_counters_that_count_reruns_are_no_lie(tmp_path: Path, counters: str) -> None:
+    (tmp_path / "r.xml").write_text(RERUNS.format(counters))
+    with read_results(["r.xml"], workspace=tmp_path) as results:
+        assert results.files[0].note == ""
+
+
+@pytest.mark.parametrize("counters", ['tests="7"', 'tests="3" failures="5"', 'tests="3" failures="0"'])
+def test_counters_that_reruns_do_not_explain_get_a_note(tmp_path: Path, counters: str) -> None:
+    (tmp_path / "r.xml").write_text(RERUNS.format(counters))
+    with read_results(["r.xml"], workspace=tmp_path) as results:
+        assert "counters disagree" in results.files[0].note
+
+
+def test_the_durations_of_earlier_attempts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "r.xml").write_text(RERUNS.format(""))
+    with read_results(["r.xml"], workspace=tmp_path) as results:
+        (case,) = results.flaky
+        assert [attempt.duration for attempt in case.attempts] == [1.5, 0.5]
+        assert case.duration == 3.0
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["<!-- cut", "<", "</", "<!", "<!--", "<![CDATA", "<?", "<?pi", "<!DOCTYPE x", "<!-- a <!-- b -->", "<?a <?b ?>"],
+)
+def test_a_file_that_ends_within_markup_is_not_complete(tmp_path: Path, end: str) -> None:
+    start = '<testsuite name="s"><testcase name="a"/><testcase name="b"><system-out>\x01</system-out></testcase>'
+    (tmp_path / "r.xml").write_text(f"{start}</testsuite>{end}")
+    with read_results(["r.xml"], workspace=tmp_path) as results:
+        assert (results.files[0].incomplete, results.totals.passed) == (True, 2)
+
+
+def test_what_an_unclosed_comment_swallows_is_not_called_recovered(tmp_path: Path) -> None:
+    red = '<testcase name="b"><failure/></testcase>'
+    for opening in ("<!-- ", "<? "):
+        (tmp_path / "r.xml").write_text(f'<testsuite name="s"><testcase name="a"/>{opening}{red}</testsuite>')
+        with read_results(["r.xml"], workspace=tmp_path) as results:
+            assert results.files[0].incomplete
+
+
+def test_a_log_in_front_of_the_document_may_hold_tags(tmp_path: Path) -> None:
+    xml = '<?xml version="1.0"?>\n<testsuite name="s"><testcase name="a"/><testcase name="b"><failure/></testcase>'
+    for text in (xml, xml.partition("\n")[2]):
+        (tmp_path / "r.xml").write_text(f"npm WARN x <b> & <i\n{text}</testsuite>\n")
+        with read_results(["r.xml"], workspace=tmp_path) as results:
+            assert (results.totals.passed, results.totals.failed) == (1, 1)
+            assert (results.files[0].state, results.files[0].incomplete) == (FileState.RECOVERED, False)

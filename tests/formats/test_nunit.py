@@ -160,3 +160,19 @@ def test_only_nunit_is_taken_for_nunit():
     assert FORMAT.sniff(b"<test-results name='x'>")
     assert not FORMAT.sniff(b"<TestRun/>")
     assert not FORMAT.sniff(b"<testsuite/>")
+
+
+@pytest.mark.parametrize(
+    ("run", "suite", "names"),
+    [
+        ('result="Passed"', 'result="Passed"', ["a"]),
+        ('result="Failed"', 'result="Passed"', ["a", "[run]"]),
+        ('failed="2"', 'result="Passed"', ["a", "[run]"]),
+        ('result="Failed" failed="2"', 'result="Failed" site="Child"', ["a", "[suite]"]),
+    ],
+)
+def test_a_document_that_says_it_failed_is_never_green(run: str, suite: str, names: list[str]) -> None:
+    text = f'<test-run {run}><test-suite type="Assembly" name="x.dll" {suite}><test-case name="a" result="Passed"/>'
+    read_ = read(FORMAT, f"{text}</test-suite></test-run>")
+    assert read_.names() == names
+    assert read_.counts() == (1, 0, len(names) - 1, 0)

@@ -209,3 +209,60 @@ def test_other_json_lines_are_not_taken_for_a_log():
     assert FORMAT.sniff(b'{"pytest_version": "9.2.0", "$report_type": "SessionStart"}\n')
     assert not FORMAT.sniff(b'{"report_type": "SessionStart"}\n')
     assert not FORMAT.sniff(b'{"Action":"run","Package":"p","Test":"T"}\n')
+
+
+def report(node: str, when: str, outcome: str = "passed") -> str:
+    return json.dumps({"nodeid": node, "when": when, "outcome": outcome, "$report_type": "TestReport"})
+
+
+def session(*lines: str, status: int = 0) -> str:
+    end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"})
+    return "\n".join(['{"pytest_version": "8.0", "$report_type": "SessionStart"}', *lines, end]) + "\n"
+
+
+GREEN = [report("t.py::a", when) for when in ("setup", "call", "teardown")]
+
+
+def test_a_damaged_line_in_the_middle_makes_the_file_incomplete() -> None:
+    damaged = report("t.py::b", "call", "failed")[:-20] + "\0garbage"
+    read_ = read(FORMAT, session(*GREEN, damaged))
+    assert read_.counts() == (1, 0, 0, 0)
+    assert read_.error is not None
+    assert "line 5 is cut off or damaged" in read_.error.message
+
+
+def test_a_line_whose_beginning_is_damaged_makes_the_file_incomplete() -> None:
+    assert read(FORMAT, session(*GREEN, "\0\0" + report("t.py::b", "call", "failed")[2:])).error is not None
+    assert read(FORMAT, session(*GREEN, "a line of a log")).error is None
+
+
+def test_a_test_without_its_call_is_an_error() -> None:
+    read_ = read(FORMAT, session(*GREEN, report("t.py::b", "setup"), report("t.py::b", "teardown")))
+    assert read_.counts() == (1, 0, 1, 0)
+    assert read_.case("b").message == "the log does not tell how the test itself went"
+
+
+def test_a_test_that_begins_anew_without_an_end_is_an_error() -> None:
+    again = [report("t.py::b", when) for when in ("setup", "call", "setup", "call", "teardown")]
+    assert [case.outcome.value for case in read(FORMAT, session(*again)).cases] == ["error", "passed"]
+
+
+@pytest.mark.parametrize("status", [1, 2, 3, 4, 77])
+def test_a_failing_exit_status_without_a_failing_test_is_an_error(status: int) -> None:
+    read_ = read(FORMAT, session(*GREEN, status=status))
+    assert read_.counts() == (1, 0, 1, 0)
+    assert f"exit status {status}" in read_.case("[session]").message
+
+
+def test_an_exit_status_that_the_cases_explain_is_no_case_of_its_own() -> None:
+    red = [report("t.py::b", "setup"), report("t.py::b", "call", "failed"), report("t.py::b", "teardown")]
+    assert read(FORMAT, session(*red, status=1)).counts() == (0, 1, 0, 0)
+    assert read(FORMAT, session(status=5)).counts() == (0, 0, 0, 0)
+
+
+def test_a_failed_attempt_does_not_explain_a_failing_exit_status() -> None:
+    rerun = [report("t.py::b", when, outcome) for when, outcome in (("setup", "passed"), ("call", "rerun"))]
+    rerun.append(report("t.py::b", "teardown"))
+    good = [report("t.py::b", when) for when in ("setup", "call", "teardown")]
+    assert read(FORMAT, session(*rerun, *good)).names() == ["b", "b"]
+    assert read(FORMAT, session(*rerun, *good, status=1)).names() == ["b", "b", "[session]"]

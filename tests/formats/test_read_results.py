@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -79,14 +80,52 @@ def test_nothing_found_is_said_and_holds_no_case(tmp_path: Path) -> None:
         assert list(results.rows()) == []
 
 
-def test_the_same_test_in_two_files_is_attempts_of_one(tmp_path: Path) -> None:
+def test_the_same_test_in_two_numbered_runs_is_attempts_of_one_in_whatever_order_they_are_named(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "run-1.xml").write_text(GOOD)
     (tmp_path / "run-2.xml").write_text('<testsuite name="s"><testcase name="b" time="2"/></testsuite>')
-    with read_results(["run-1.xml", "run-2.xml"], workspace=tmp_path) as results:
-        assert results.totals.total == 2
-        assert [case.name for case in results.flaky] == ["b"]
-    with read_results(["run-2.xml", "run-1.xml"], workspace=tmp_path) as results:
-        assert [case.name for case in results.failures] == ["b"]
+    for patterns in (["run-1.xml", "run-2.xml"], ["run-2.xml", "run-1.xml"]):
+        with read_results(patterns, workspace=tmp_path) as results:
+            assert results.totals.total == 2
+            assert [case.name for case in results.flaky] == ["b"]
+
+
+def test_files_that_tell_when_they_began_are_read_in_that_order_among_those_that_do_not(tmp_path: Path) -> None:
+    for name, moment in (("a", ""), ("b", "2026-01-02T10:00:00"), ("c", ""), ("d", "2026-01-01T10:00:00")):
+        stamp = f' timestamp="{moment}"' if moment else ""
+        (tmp_path / f"{name}.xml").write_text(f'<testsuite name="s"{stamp}><testcase name="{name}"/></testsuite>')
+    with read_results(["*.xml"], workspace=tmp_path) as results:
+        assert [file.path for file in results.files] == ["a.xml", "d.xml", "c.xml", "b.xml"]
+
+
+def test_files_below_the_workspace_are_relative_to_it_in_every_format(tmp_path: Path) -> None:
+    root = tmp_path.as_posix()
+    (tmp_path / "a.xml").write_text(
+        f'<testsuite name="s"><testcase name="p" file="{root}/t/x.py"/>'
+        f'<testcase name="f" file="{root}/t/x.py"><failure/></testcase>'
+        f'<testcase name="o" file="{root}-other/t/x.py"/></testsuite>'
+    )
+    test = {"name": "c", "status": "failed", "filePath": f"{root}/c.ts"}
+    (tmp_path / "b.json").write_text(json.dumps({"reportFormat": "CTRF", "results": {"tests": [test]}}))
+    with read_results(["*"], workspace=tmp_path) as results:
+        files = {row[3]: row[2] for batch in results.rows() for row in batch}
+    assert files == {"p": "t/x.py", "f": "t/x.py", "o": f"{root}-other/t/x.py", "c": "c.ts"}
+
+
+def test_a_secret_in_the_name_of_a_file_is_hidden(tmp_path: Path) -> None:
+    class Hiding:
+        def clean(self, text: str) -> str:
+            return text.replace("hush-hush", "***")
+
+        def suspects(self, text: str) -> bool:
+            return "hush-hush" in text
+
+    (tmp_path / "a-hush-hush.xml").write_text(GOOD)
+    (tmp_path / "b-hush-hush.xml").write_text("<html/>")
+    with read_results(["*.xml", "no-hush-hush.xml", "x-hush-hush/*"], workspace=tmp_path, mask=Hiding()) as results:
+        assert [file.path for file in results.files] == ["no-***.xml", "b-***.xml", "a-***.xml"]
+        assert "hush-hush" not in repr(results.files) + repr(results.notes)
 
 
 def test_our_own_output_is_not_read_again(tmp_path: Path) -> None:

@@ -176,3 +176,23 @@ def test_only_test_runs_are_taken_for_trx():
     assert FORMAT.sniff(f'<?xml version="1.0"?><TestRun id="1" xmlns="{NAMESPACE}">'.encode())
     assert not FORMAT.sniff(b"<testsuites/>")
     assert not FORMAT.sniff(b"<test-run/>")
+
+
+def counted(outcome: str, failed: int, result: str = "Passed") -> Recording:
+    return read(
+        FORMAT,
+        f'<TestRun><Results><UnitTestResult testName="a" outcome="{result}" testId="1"/></Results>'
+        f'<ResultSummary outcome="{outcome}"><Counters total="5" passed="1" failed="{failed}"/></ResultSummary>'
+        "</TestRun>",
+    )
+
+
+def test_counters_that_tell_of_failures_are_never_green() -> None:
+    assert counted("Completed", 0).names() == ["a"]
+    assert counted("Completed", 4).counts() == (1, 0, 1, 0)
+    assert "4 failures" in counted("Failed", 4).case("[run]").message
+
+
+def test_counters_that_tell_of_more_failures_than_there_are_get_a_note() -> None:
+    assert counted("Failed", 1, "Failed").notes == []
+    assert counted("Failed", 4, "Failed").notes == ["the counters claim 4 failures, the results show 1"]

@@ -102,3 +102,17 @@ def test_only_xunit_is_taken_for_xunit():
     assert FORMAT.sniff(b"<assemblies>")
     assert not FORMAT.sniff(b"<assembly><id>bin</id></assembly>")
     assert not FORMAT.sniff(b"<testsuites/>")
+
+
+@pytest.mark.parametrize(("counters", "extra"), [('failed="1"', 1), ('errors="2"', 1), ('failed="0" errors="0"', 0)])
+def test_an_assembly_that_claims_failures_and_holds_none_is_an_error(counters: str, extra: int) -> None:
+    test = '<collection><test name="a" type="T" result="Pass"/></collection>'
+    read_ = read(FORMAT, f'<assemblies><assembly name="x.dll" {counters}>{test}</assembly></assemblies>')
+    assert read_.counts() == (1, 0, extra, 0)
+
+
+def test_an_assembly_that_claims_more_failures_than_it_holds_gets_a_note() -> None:
+    test = '<collection><test name="a" type="T" result="Fail"/></collection>'
+    read_ = read(FORMAT, f'<assemblies><assembly name="x.dll" failed="3">{test}</assembly></assemblies>')
+    assert read_.counts() == (0, 1, 0, 0)
+    assert read_.notes == ["an assembly claims 3 failures and errors, it holds 1"]

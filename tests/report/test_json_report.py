@@ -113,7 +113,6 @@ def test_every_case_is_there_with_what_is_known_of_it() -> None:
     ]
     assert document["baseline"]["totals"]["total"] == 21
     assert document["files"][1]["state"] == "recovered"
-    assert document["receipts"][1]["reason"] == "no token: set CI_BRIDGE_API_TOKEN"
     assert document["system_info"] == {"python": "3.12.1", "platform": "Linux-6.1-x86_64"}
     assert document["verdicts"] == {"new": 1, "known": 1, "flaky": 1, "fixed": 1, "unjudged": 0}
 

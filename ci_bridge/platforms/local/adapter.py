@@ -7,10 +7,12 @@ what was uploaded, with its retention, ``store/`` the objects that jobs of one b
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ci_bridge.atomic import open_atomically, write_atomically
+from ci_bridge.atomic import open_atomically, open_regular, read_small, write_atomically
 from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.models import (
     Annotation,
@@ -111,9 +113,11 @@ class LocalAdapter(
         with _errors_of(folder):
             paths = sorted(folder.glob("*.md"), key=lambda path: path.name) if folder.is_dir() else []
             return [
-                Comment(path.stem, AUTHOR, path.read_text(encoding="utf-8"), str(path))
+                Comment(
+                    path.stem, AUTHOR, read_small(path, 4 * self.max_comment_size).decode("utf-8", "replace"), str(path)
+                )
                 for path in paths
-                if path.is_file() and not path.is_symlink()
+                if stat.S_ISREG(path.lstat().st_mode)
             ]
 
     def create_comment(self, pr_number: str, body: str) -> Comment:
@@ -143,8 +147,14 @@ class LocalAdapter(
     def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
         now = self._clock()
         folder = self._folder("artifacts", _safe(artifact.run_id or "no-run"), _safe(artifact.category or "data"))
-        name = _safe(artifact.name) + (".gz" if artifact.compressed else "")
-        target = folder / name
+        suffix = ".gz" if artifact.compressed else ""
+        name = _safe(artifact.name)
+        for number in itertools.count(2):
+            target = folder / f"{name}{suffix}"
+            if not os.path.lexists(target):
+                break
+            name = f"{_safe(artifact.name)}-{number}"  # another file of this name is never replaced
+        name = target.name
         with _errors_of(target), path.open("rb") as source, open_atomically(target) as out:
             digest = hashlib.sha256()
             while chunk := source.read(1 << 20):
@@ -178,7 +188,7 @@ class LocalAdapter(
         source = (self._root / "artifacts" / artifact.id).resolve()
         if not source.is_relative_to((self._root / "artifacts").resolve()) or not source.is_file():
             raise NotFoundError(f"artifact {artifact.name!r} is gone from {self._root / 'artifacts'}")
-        with _errors_of(to), source.open("rb") as stream, open_atomically(to) as out:
+        with _errors_of(to), open_regular(source) as stream, open_atomically(to) as out:
             shutil.copyfileobj(stream, out, 1 << 20)
 
     def record_metric(self, metric: Metric) -> None:
@@ -223,9 +233,9 @@ class LocalAdapter(
         """Make a folder below the root; one that a link leads elsewhere is refused."""
         folder = self._root.joinpath(*parts)
         with _errors_of(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             if not folder.resolve().is_relative_to(self._root.resolve()):
                 raise PermissionDeniedError(f"{folder} is a link that leads outside {self._root}", hint="remove it")
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def _write(self, text: str, *parts: str) -> str:
@@ -241,25 +251,44 @@ class LocalAdapter(
         folder = self._root / "artifacts"
         with _errors_of(folder):
             for index in folder.glob(f"*/*/.*{_INDEX_SUFFIX}"):
-                try:
-                    facts = json.loads(index.read_text(encoding="utf-8"))
-                    for key in ("created_at", "expires_at"):
-                        facts[key] = datetime.fromisoformat(facts[key]) if facts.get(key) else None
-                    yield Artifact(**facts)
-                except (ValueError, TypeError, KeyError, OSError):
-                    continue  # half of a foreign hand's making; the artifact beside it stays where it is
+                if artifact := _read_index(index, folder):
+                    yield artifact
 
     def _drop_expired(self, now: datetime) -> None:
+        folder = self._root / "artifacts"
         for artifact in list(self._artifacts()):
+            path = folder / artifact.id
             if artifact.expires_at is None or artifact.expires_at > now:
                 continue
-            path = self._root / "artifacts" / artifact.id
-            if path.resolve().is_relative_to((self._root / "artifacts").resolve()):
+            with _errors_of(path):
                 path.unlink(missing_ok=True)
                 path.with_name(f".{path.name}{_INDEX_SUFFIX}").unlink(missing_ok=True)
-                for folder in (path.parent, path.parent.parent):
-                    if folder.is_dir() and not any(folder.iterdir()):
-                        folder.rmdir()
+                for empty in (path.parent, path.parent.parent):
+                    if empty.is_dir() and not any(empty.iterdir()):
+                        empty.rmdir()
+
+
+def _read_index(index: Path, folder: Path) -> Artifact | None:
+    """What an index says of the artifact beside it; None for one that is not of our making.
+
+    Anybody in the job could have written it, so every field is checked and the place is the index's own.
+    """
+    path = index.with_name(index.name[1 : -len(_INDEX_SUFFIX)])
+    try:
+        facts = json.loads(read_small(index))
+        times = {key: datetime.fromisoformat(facts[key]) for key in ("created_at", "expires_at")}
+        regular = stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    texts = [facts.get(key) for key in ("name", "run_id", "category", "digest")]
+    sound = regular and all(isinstance(text, str) for text in texts) and all(time.tzinfo for time in times.values())
+    if not sound or type(facts.get("size")) is not int or type(facts.get("compressed")) is not bool:
+        return None
+    name, run_id, category, digest = texts
+    return Artifact(
+        path.relative_to(folder).as_posix(), name, run_id, category, facts["size"], digest, facts["compressed"],
+        str(path), **times,
+    )  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
