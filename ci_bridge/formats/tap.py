@@ -146,6 +146,9 @@ class _Reader:
         while len(self._levels) - 1 > depth:
             done = self._levels[-1]
             self._flush(done)
+            if done.plan is not None and done.points < done.plan and not done.red:
+                self._error("[plan]", f"planned {done.plan} tests, ran {done.points}", self._suite(done))
+                done.red += 1
             self._levels.pop()
             above = self._levels[-1]
             above.open_cases += done.cases + done.open_cases
@@ -279,8 +282,10 @@ class _Reader:
         elif top.plan != top.points:
             self._error("[plan]", f"planned {top.plan} tests, ran {top.points}")
 
-    def _error(self, name: str, message: str) -> None:
-        self._sink.add(Case(name=name, suite=(self._script,), outcome=Outcome.ERROR, message=message))
+    def _error(self, name: str, message: str, suite: tuple[str, ...] = ()) -> None:
+        suite = suite or (self._script,)
+        name = self._names.name(suite, name)
+        self._sink.add(Case(name=name, suite=suite, outcome=Outcome.ERROR, message=message))
 
 
 def _description(text: str) -> tuple[str, str, str, float]:

@@ -249,3 +249,11 @@ def test_tap_is_recognised(head):
 )
 def test_plain_logs_are_not_taken_for_tap(head):
     assert not FORMAT.sniff(head)
+
+
+@pytest.mark.parametrize("plan", ["1..2\n    ok 1 - a\n", "ok 1 - a\n    1..2\n"])
+def test_a_subtest_that_lost_a_test_is_an_error_though_its_summary_is_ok(plan: str) -> None:
+    read_ = read(FORMAT, f"TAP version 14\n1..1\n# Subtest: s\n    {plan}ok 1 - s\n")
+    assert read_.counts() == (1, 0, 1, 0)
+    error = read_.case("[plan]")
+    assert (error.suite, error.message) == (("cart", "s"), "planned 2 tests, ran 1")
