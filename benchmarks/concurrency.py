@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,16 +17,13 @@ from tests.history.simulation import IDLE, SCENARIOS, Scenario, simulate
 
 
 def full_size() -> list[Scenario]:
-    """Twenty writers and sixty builds of each scenario, and builds of up to 500 writers."""
-    cases = [
-        replace(one, writers=20, builds=60, every=one.every / 3 if one.every > timedelta(hours=1) else one.every)
-        for one in SCENARIOS
-    ]
+    """Builds of up to 500 writers, and each scenario with twice the writers of the test suite."""
+    cases = [replace(one, writers=20) for one in SCENARIOS]
     sizes = [
         Scenario(f"{writers} writers a build", writers=writers, builds=builds, reads=reads)
         for writers, builds, reads in ((1, 200, 1.0), (10, 60, 0.5), (50, 20, 0.2), (200, 8, 0.05), (500, 6, 0.02))
     ]
-    return [*sizes, *cases, replace(IDLE, writers=20, builds=20)]
+    return [*sizes, *cases, replace(IDLE, writers=20)]
 
 
 def main() -> None:

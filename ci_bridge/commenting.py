@@ -19,7 +19,7 @@ from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_o
 from ci_bridge.models import Receipt, Report, RunState
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
 from ci_bridge.report import headline, render_comment, render_summary
-from ci_bridge.sharing import Circle
+from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.workplace import Workplace
 
@@ -68,24 +68,24 @@ async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
 
 async def _share(place: Workplace, report: Report, store: SupportsStore) -> Receipt:
     settings, courier = place.settings, place.courier
-    circle = Circle(store, settings.comment_title)
+    siblings = Siblings(store, settings.comment_title)
     own = leg_of(report, shard_total=settings.shard_total)
     key = report_key(settings, f"{report.context.build_id}:{report.context.attempt or 1}")
     receipt: Receipt | None = None
     seen: frozenset[str] | None = None
     try:
-        own = await courier.ask(lambda: circle.put(own, settings.artifact_retention_days))
+        own = await courier.ask(lambda: siblings.put(own, settings.artifact_retention_days))
         for _ in range(_ROUNDS):
-            listed = await courier.ask(circle.listed)
+            listed = await courier.ask(siblings.listed)
             found = frozenset(stored.id for stored in listed)
             if found == seen:
                 break
             seen = found
-            if receipt is None and not circle.is_due(listed, settings.shard_total):
+            if receipt is None and not siblings.is_due(listed, settings.shard_total):
                 return skipped(
                     "comment", f"{len(listed)} of {settings.shard_total} shards so far; a later one updates it"
                 )
-            legs = await courier.ask(lambda listed=listed: circle.read(listed))  # type: ignore[misc]
+            legs = await courier.ask(lambda listed=listed: siblings.read(listed))  # type: ignore[misc]
             receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
             if receipt.via != "comment" or _is_final(legs):
                 break
@@ -96,7 +96,7 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
             return await _alone(place, report, str(error))
         courier.warnings.append(f"the comment may lack the newest shards: {error}")
     finally:
-        courier.warnings.extend(circle.warnings)
+        courier.warnings.extend(siblings.warnings)
     assert receipt is not None
     return receipt
 

@@ -107,7 +107,7 @@ def _build(platform: Platform, context: BuildContext) -> Iterator[Finding]:
         yield Finding("Build", Health.WARNING, "the commit is not known, so no status can be set")
     host = platforms.code_host_of(context.repository_url) if context.repository_url else None
     if host is None:
-        detail = "the repository's address tells none" if context.repository_url else "the repository is not known"
+        detail = f"the repository's address {'tells none' if context.repository_url else 'is not known'}"
         yield Finding("Code host", Health.UNKNOWN, detail)
     elif host.name == platform.name or platform.connect is None:
         yield Finding("Code host", Health.OK, f"{host.title} ({context.repository})")

@@ -66,7 +66,7 @@ def short_hash(text: str) -> str:
 
 
 @dataclass(slots=True)
-class Circle:
+class Siblings:
     """The parts of one build under one title, as one of its jobs sees them.
 
     Attributes:

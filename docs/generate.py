@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ PAGE = ROOT / "docs" / "configuration.md"
 CAPABILITIES = ROOT / "docs" / "capabilities.md"
 ACTION = ROOT / "action.yml"
 COMPOSITE = ROOT / "composite" / "action.yml"
+GUIDE = ROOT / "docs" / "getting-started-github.md"
+
+_SHOWN = re.compile(r"(<!-- (templates/[\w./-]+\.yml) -->\n\n)(?:```yaml\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
+"""A remark that names a file, and the block below it that shows the file."""
 
 FROM_THE_JOB = {
     "api_token": "github.token",
@@ -262,8 +267,17 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(words[:-1]) + " and " + words[-1]
 
 
+def guide_page() -> str:
+    """The guide as it stands, each template that it shows brought up to date."""
+    return _SHOWN.sub(
+        lambda match: f"{match[1]}```yaml\n{(ROOT / match[2]).read_text(encoding='utf-8')}```\n",
+        GUIDE.read_text(encoding="utf-8"),
+    )
+
+
 def write() -> None:
     """Write all of them."""
+    GUIDE.write_text(guide_page(), encoding="utf-8")
     CAPABILITIES.write_text(capabilities_page(), encoding="utf-8")
     PAGE.write_text(configuration_page(), encoding="utf-8")
     ACTION.write_text(container_action(), encoding="utf-8")

@@ -48,7 +48,7 @@ from ci_bridge.models import (
 from ci_bridge.report import render_comment, status_description
 from ci_bridge.report.wording import headline, tally
 from ci_bridge.retry import Deadline, RetryPolicy
-from ci_bridge.sharing import Circle, pack, unpack
+from ci_bridge.sharing import Siblings, pack, unpack
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
 from tests.fakes.adapter import FakeAdapter, FakeHost, JobAdapter
@@ -576,8 +576,8 @@ def test_names_of_parts_tell_how_many_have_reported_without_reading_them(tmp_pat
     for number in range(5):
         deliver(host, f"job {number:02}", 5, tmp_path)
         deliver(host, f"job {number:02}", 5, tmp_path, attempt=2)
-    circle = Circle(JobAdapter(context=PULL_REQUEST, host=host), "Test results")
-    assert len(circle.listed()) == 5 and len(host.puts) == 10
+    siblings = Siblings(JobAdapter(context=PULL_REQUEST, host=host), "Test results")
+    assert len(siblings.listed()) == 5 and len(host.puts) == 10
 
 
 def test_the_footer_of_a_single_job_stays_as_it_was():

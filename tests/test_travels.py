@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -280,6 +282,37 @@ def test_a_hostile_store_ends_in_a_warning(tmp_path: Path) -> None:
     assert verdicts(outcome) == [Verdict.UNJUDGED]
     assert "none of the 1 bases" in receipt.reason
     assert len(names(host, BASE)) == 1
+
+
+def test_a_call_that_took_too_long_stops_and_leaves_the_next_one_alone(tmp_path: Path) -> None:
+    host, blocked, release = FakeHost(), threading.Event(), threading.Event()
+    report(tmp_path / "one", job(host, PUSH))
+    adapter = job(host, replace(PUSH, build_id="701"))
+
+    def hang(name: str) -> None:
+        if name == "get_object" and not blocked.is_set():
+            blocked.set()
+            assert release.wait(20)
+
+    adapter.before = hang
+
+    async def body() -> None:
+        async with client_over(adapter, tmp_path / "two", context=adapter.context) as client:
+            travels = client._place.travels
+            assert travels is not None
+            with ThreadPoolExecutor() as threads:
+                late = threads.submit(travels.fetch)
+                assert blocked.wait(20)
+                threads.submit(travels.fetch).result(20)
+                release.set()
+                with pytest.raises(HistoryError, match="took too long"):
+                    late.result(20)
+            assert len(uids(travels.history.cache)) == 1
+            travels.give_up(HistoryError("no answer"))
+            with pytest.raises(HistoryError, match="given up"):
+                travels.fetch()
+
+    run(body())
 
 
 # --- a folder

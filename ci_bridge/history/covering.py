@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from ci_bridge.history import recording
-from ci_bridge.history.recording import RunRecord, clean, milliseconds
+from ci_bridge.history.recording import RunRecord, clean, mapping_of, milliseconds
 from ci_bridge.history.schema import COLUMNS, LAST_TIMESTAMP
 from ci_bridge.history.segments import Segment
+from ci_bridge.history.view import moment
 from ci_bridge.models import Totals
 
 AHEAD = timedelta(days=1)
@@ -19,8 +19,6 @@ AHEAD = timedelta(days=1)
 
 TOMBSTONE_DAYS = 120
 """How long a forgotten run stays forgotten: the default of ``history_retention_days`` and a month."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: datetime) -> None:
@@ -50,7 +48,7 @@ def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: dat
 
 
 def _end(run: RunRecord) -> datetime:
-    return run.completed_at or _EPOCH
+    return run.completed_at or moment(0)
 
 
 def run_record(connection: sqlite3.Connection, uid: str) -> RunRecord | None:
@@ -63,25 +61,13 @@ def run_record(connection: sqlite3.Connection, uid: str) -> RunRecord | None:
     texts = ("uid", "platform", "repo", "branch", "sha", "pr", "build", "attempt", "job", "shard", "status")
     return RunRecord(
         **{key: row[key] for key in texts},
-        ts=_moment(row["ts"]),
-        completed_at=None if row["completed"] is None else _moment(row["completed"]),
+        ts=moment(row["ts"]),
+        completed_at=None if row["completed"] is None else moment(row["completed"]),
         totals=Totals(row["passed"], row["failed"], row["error"], row["skipped"], row["flaky"], row["cases_ms"] / 1000),
         duration=row["duration_ms"] / 1000,
         trusted=bool(row["trusted"]),
-        extra=_mapping(row["extra"]),
+        extra=mapping_of(row["extra"]),
     )
-
-
-def _moment(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
-
-
-def _mapping(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def cover(connection: sqlite3.Connection, object_id: str, uid: str) -> None:

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from ci_bridge.history import codes
-from ci_bridge.history.recording import milliseconds, numbers_of
+from ci_bridge.history.recording import mapping_of, milliseconds, numbers_of
 from ci_bridge.history.schema import ERROR, FAILED, readable
 from ci_bridge.history.view import Outcomes, moment
 from ci_bridge.models import display_name_of
@@ -48,7 +47,7 @@ def runs(
             **row,
             "created_at": iso(row["created_at"]),
             "completed_at": iso(row["completed_at"]),
-            "metadata": _mapping(row["metadata"]),
+            "metadata": mapping_of(row["metadata"]),
         }
         for row in rows
     ]
@@ -88,7 +87,7 @@ def metric_points(
             **row,
             "task_id": row["task_id"] or None,
             "recorded_at": iso(row["recorded_at"]),
-            "task_type": _mapping(row["task_type"]).get("task_type"),
+            "task_type": mapping_of(row["task_type"]).get("task_type"),
         }
         for row in reversed([*rows])
     ]
@@ -250,11 +249,3 @@ def _where(conditions: dict[str, str | None], column: str, since: datetime | Non
 
 def _limit(limit: int | None) -> int:
     return -1 if limit is None else max(limit, 0)
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

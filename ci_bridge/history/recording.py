@@ -205,6 +205,15 @@ def json_text(extra: Mapping[str, Any]) -> str:
     return text if len(text) <= LONGEST_TEXT else json.dumps({"left_out": f"{len(text)} characters are too many"})
 
 
+def mapping_of(text: str) -> dict[str, Any]:
+    """The opposite of :func:`json_text`; empty where the text is nothing of the kind."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def clean(value: Any) -> Any:
     """Text that SQLite can hold and a reader lets pass: lone surrogates become question marks, the rest is cut."""
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode() if isinstance(value, str) else value

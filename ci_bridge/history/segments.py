@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from operator import lt
 from typing import Any
 
@@ -27,6 +26,7 @@ from ci_bridge.history.recording import (
     milliseconds,
 )
 from ci_bridge.history.schema import LAST_TIMESTAMP
+from ci_bridge.history.view import moment
 from ci_bridge.models import (
     SEPARATOR,
     JudgedCase,
@@ -354,8 +354,8 @@ def _run_of(facts: dict[str, Any]) -> RunRecord:
         raise DamagedObjectError("its 'extra' or 'trusted' is not of the right kind")
     return RunRecord(
         uid=uid,
-        ts=_moment(_number_in(facts, "ts", LAST_TIMESTAMP)),
-        completed_at=None if completed is None else _moment(_number_in(facts, "completed", LAST_TIMESTAMP)),
+        ts=moment(_number_in(facts, "ts", LAST_TIMESTAMP)),
+        completed_at=None if completed is None else moment(_number_in(facts, "completed", LAST_TIMESTAMP)),
         platform=_text_in(facts, "platform"),
         **{key: optional(key) for key in ("repo", "branch", "sha", "pr", "build", "attempt", "job")},
         shard=_text_in(facts, "shard"),
@@ -365,10 +365,6 @@ def _run_of(facts: dict[str, Any]) -> RunRecord:
         trusted=facts.get("trusted", False),
         extra=extra,
     )
-
-
-def _moment(ms: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
 def _totals_of(counts: list[Any]) -> Totals:
@@ -441,5 +437,5 @@ def _metrics_of(numbers: list[Any], uid: str) -> Iterator[Metric]:
         sound = math.isfinite(value) if type(value) is float else type(value) is int and abs(value) <= _LARGEST
         if not name or not sound:
             raise DamagedObjectError("its performance numbers are not finite numbers with a name")
-        moment = _moment(_within_range(ts, "recorded at", LAST_TIMESTAMP))
-        yield Metric(texts[0], float(value), texts[2], uid, texts[1] or None, moment)
+        at = moment(_within_range(ts, "recorded at", LAST_TIMESTAMP))
+        yield Metric(texts[0], float(value), texts[2], uid, texts[1] or None, at)

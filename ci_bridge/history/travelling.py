@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +42,7 @@ _LARGEST_BASE = 1 << 30
 
 
 class DamagedStoreError(HistoryError):
-    """There are bases, but none is sound; nothing may begin afresh beside them."""
+    """There are bases, but none can be used; nothing may begin afresh beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,7 @@ class TravellingHistory:
     segment_days: int = SEGMENT_DAYS
     base_days: int = BASE_DAYS
     reading: Reading | None = None
+    _turn: int = 0
     _own: list[tuple[StoredObject, str]] = field(default_factory=list)
 
     @property
@@ -119,68 +119,74 @@ class TravellingHistory:
             HistoryError: If there are bases and none is sound, or a newer version wrote the newest.
             PlatformError: If the store does not answer. The working copy holds nothing then.
         """
+        self._turn += 1
+        turn, self.reading = self._turn, None
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         for old in (self.cache, previous_of(self.cache)):
             old.unlink(missing_ok=True)
-        self.reading = None
-        try:
-            reading = self._fetch(pull_request=pull_request)
-        except BaseException:
-            # Half of the history would be taken for the whole.
-            for half in (self.cache, previous_of(self.cache)):
-                half.unlink(missing_ok=True)
-            raise
+        # Half of a history would be taken for the whole, so it gets its name at the end.
+        with tempfile.TemporaryDirectory(prefix=".history-", dir=self.cache.parent) as folder:
+            fresh = Path(folder, "history.sqlite")
+            reading = self._fetch(fresh, pull_request=pull_request)
+            if turn != self._turn:
+                raise HistoryError("reading the store took too long and was begun again")
+            if fresh.exists():
+                fresh.replace(self.cache)
         self.reading = reading
         return reading
 
-    def _fetch(self, *, pull_request: bool) -> Reading:
+    def _fetch(self, fresh: Path, *, pull_request: bool) -> Reading:
         notes: list[str] = []
-        base = self._restore(self._bases(), notes)
-        covered = self._covered()
+        base, covered = self._restore(self._bases(), fresh, notes)
         listed = self._list_segments(covered, most=_FIRST_LISTED if pull_request else MOST_LISTED)
         uncovered = [one for one in listed if one.id not in covered]
         wanted = uncovered[-MOST_SEGMENTS_FOR_PULL_REQUEST:] if pull_request else uncovered
-        read, added = self._add(wanted, notes)
+        read = added = 0
+        if wanted:
+            with History.writing(fresh, limits=self.limits) as history:
+                read, added = self._add(history, wanted, notes)
         return Reading(base, read, len(uncovered) - added, tuple(one.created_at for one in uncovered), tuple(notes))
 
     def _bases(self) -> list[StoredObject]:
         found = [one for one in self.store.list_objects(self.base_name, _BASES_LISTED) if one.name == self.base_name]
         return sorted(found, key=_age, reverse=True)
 
-    def _restore(self, bases: Sequence[StoredObject], notes: list[str]) -> StoredObject | None:
-        """R: the newest base that is sound by the store's clock; older ones as fallback; never an empty start."""
-        problem: HistoryError | None = None
+    def _restore(
+        self, bases: Sequence[StoredObject], fresh: Path, notes: list[str]
+    ) -> tuple[StoredObject | None, set[str]]:
+        """R: the newest base that is sound by the store's clock, and the objects that it covers.
+
+        Older ones are the fallback; a history never begins afresh while there is a base.
+        """
+        problem: HistoryError | PlatformError | None = None
         for base in bases:
             try:
-                self._take_base(self.store.get_object(base, _LARGEST_BASE))
-            except NotFoundError:
-                continue  # dropped since it was listed: there are newer ones
+                return base, self._take_base(self.store.get_object(base, _LARGEST_BASE), fresh)
+            except NotFoundError as error:
+                problem = problem or error  # dropped since it was listed; or hidden from us, which looks the same
             except NewerHistoryError:
                 raise  # V
             except HistoryError as error:
                 problem = error
                 notes.append(f"the base of {base.created_at:%Y-%m-%d %H:%M} UTC was passed over: {error}")
-            else:
-                return base
         if problem is not None:
-            raise DamagedStoreError(f"none of the {len(bases)} bases in the store is sound: {problem}")
-        return None
+            raise DamagedStoreError(f"none of the {len(bases)} bases in the store can be used: {problem}")
+        return None, set()
 
-    def _take_base(self, data: bytes) -> None:
-        with _beside(self.cache) as fresh:
+    def _take_base(self, data: bytes, fresh: Path) -> set[str]:
+        try:
             with fresh.open("wb") as stream:
                 for piece in unpack(data, self.limits.size):
                     stream.write(piece)
-            self._check(fresh)
-            fresh.replace(self.cache)
+            with History.read(fresh, limits=self.limits) as history:
+                return history.covered()
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
 
     def _check(self, path: Path) -> None:
         with private_copy(path, self.limits) as copy:
             open_checked(copy, path, self.limits, Deadline(self.limits.seconds)).close()
-
-    def _covered(self) -> set[str]:
-        with History.read(self.cache, limits=self.limits) as history:
-            return history.covered()
 
     def _list_segments(self, covered: set[str], most: int) -> list[StoredObject]:
         """Oldest first. Listing goes on while what it meets is not covered yet."""
@@ -193,36 +199,32 @@ class TravellingHistory:
                 return segments
             size = min(size * 8, most)
 
-    def _add(self, wanted: Iterable[StoredObject], notes: list[str]) -> tuple[int, int]:
+    def _add(self, history: History, wanted: Iterable[StoredObject], notes: list[str]) -> tuple[int, int]:
         """Fold segments into the working copy; how many runs were read, and how many objects are done with."""
-        wanted = list(wanted)
-        if not wanted:
-            return 0, 0
         read = done = 0
-        with History.writing(self.cache, limits=self.limits) as history:
-            for one in wanted:
-                if not self.pause():
-                    notes.append("time is short: not all segments were read")
-                    break
-                try:
-                    segment = decode(self.store.get_object(one, self.segment_limits.packed), self.segment_limits)
-                    history.add_segment(one, segment)
-                    read += 1
-                except DamagedObjectError as error:
-                    # R: what is stored does not change, so it is bad for ever.
-                    notes.append(f"the segment {one.id} is damaged and was passed over: {error}")
-                    history.cover(one.id)
-                except NewerSegmentError as error:
-                    notes.append(f"a segment was left for a newer ci-bridge: {error}")
-                    continue
-                except NotFoundError:
-                    continue
-                except (AuthenticationError, PermissionDeniedError):
-                    raise
-                except PlatformError as error:
-                    notes.append(f"a segment could not be read this time: {error}")
-                    continue
-                done += 1
+        for one in wanted:
+            if not self.pause():
+                notes.append("time is short: not all segments were read")
+                break
+            try:
+                segment = decode(self.store.get_object(one, self.segment_limits.packed), self.segment_limits)
+                history.add_segment(one, segment)
+                read += 1
+            except DamagedObjectError as error:
+                # R: what is stored does not change, so it is bad for ever.
+                notes.append(f"the segment {one.id} is damaged and was passed over: {error}")
+                history.cover(one.id)
+            except NewerSegmentError as error:
+                notes.append(f"a segment was left for a newer ci-bridge: {error}")
+                continue
+            except NotFoundError:
+                continue
+            except (AuthenticationError, PermissionDeniedError):
+                raise
+            except PlatformError as error:
+                notes.append(f"a segment could not be read this time: {error}")
+                continue
+            done += 1
         return read, done
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -301,24 +303,23 @@ class TravellingHistory:
             raise HistoryError("the history was not read, so it cannot be compacted")
         bases = self._bases()
         notes: list[str] = []
-        with History.read(self.cache, limits=self.limits) as history:
-            mine = {own.id: uid for own, uid in self._own if history.holds(uid)}
-            covered = history.covered() | mine.keys()
         listed = self.store.list_objects(self.segment_prefix, MOST_LISTED)
         segments = sorted((one for one in listed if one.name.startswith(self.segment_prefix)), key=_age)
         times = [one.created_at for one in (*segments, *bases, *(own for own, _ in self._own))]
         now = max([*times, *([now] if now else [])], default=datetime.now(UTC))
         if bases and now - bases[0].created_at < _HOUR and not force:
             return ""  # D: at most one an hour; another job was quicker
-        read, _ = self._add((one for one in segments if one.id not in covered), notes)
-        if not self.cache.exists():
-            return ""  # there is nothing yet
         with History.writing(self.cache, limits=self.limits) as history:
-            for object_id, uid in mine.items():
-                history.cover(object_id, uid)
+            for own, uid in self._own:
+                if history.holds(uid):
+                    history.cover(own.id, uid)
+            covered = history.covered()
+            read, _ = self._add(history, (one for one in segments if one.id not in covered), notes)
             history.prune(retention_days, now=now, force=force)
             history.settle({one.id for one in segments}, now=now, before=now - timedelta(days=2 * self.segment_days))
             notes += history.warnings
+        if not self.cache.exists():
+            return ""  # there is nothing yet
         self._check(self.cache)
         stored = self.store.put_object(self.base_name, _packed(self.cache), self.base_days)
         self.reading, self._own = Reading(stored, notes=tuple(notes)), []
@@ -357,14 +358,3 @@ def _packed(path: Path) -> bytes:
         while piece := stream.read(1 << 20):
             packer.write(piece)
     return packer.finish()
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.base-", dir=path.parent)
-    os.close(descriptor)
-    fresh = Path(name)
-    try:
-        yield fresh
-    finally:
-        fresh.unlink(missing_ok=True)

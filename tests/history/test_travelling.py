@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_bridge.errors import HistoryError, PermissionDeniedError, TransientError
+from ci_bridge.errors import HistoryError, NotFoundError, PermissionDeniedError, TransientError
 from ci_bridge.history import History
 from ci_bridge.history.checked import NewerHistoryError
 from ci_bridge.history.envelope import Packer
@@ -180,6 +180,19 @@ def test_where_no_base_is_sound_nothing_begins_afresh(store: VirtualStore, tmp_p
     with pytest.raises(HistoryError, match="was not read"):
         traveller.compact(retention_days=90)
     assert traveller.compact_if_due(main=True, retention_days=90, now=NOW) == ""
+
+
+def test_bases_that_are_listed_and_hidden_are_not_taken_for_none(store: VirtualStore, tmp_path: Path) -> None:
+    put(store, "a")
+    make_base(store, tmp_path)
+
+    def hide(method: str, stored: StoredObject | None) -> None:
+        if method == "get":
+            raise NotFoundError("HTTP 404, as for who may not see it")
+
+    store.fails = hide
+    with pytest.raises(DamagedStoreError, match="HTTP 404"):
+        journey(store, tmp_path).fetch()
 
 
 def test_a_damaged_segment_is_passed_over_once_and_for_all(store: VirtualStore, tmp_path: Path) -> None:
