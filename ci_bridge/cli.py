@@ -565,9 +565,10 @@ def _here() -> str:
 
 
 def _prepare(pairs: Sequence[str]) -> tuple[LoadedSettings, Any, Any]:
+    folder = _here()
     from ci_bridge.preparation import prepare
 
-    loaded, platform, context = prepare(None, os.environ, _here(), _flags(pairs))
+    loaded, platform, context = prepare(None, os.environ, folder, _flags(pairs))
     if loaded.settings.detailed_logging:
         logger.setLevel(logging.DEBUG)
     _log_origins(loaded)
@@ -585,10 +586,9 @@ def _log_origins(loaded: LoadedSettings) -> None:
 
 def _with_client(job: Callable[[Client], Awaitable[T]], flags: Mapping[str, Any]) -> T:
     """Open a client, run one job on it, and stop at once when the runner says so."""
+    folder = _here()  # before the imports: Python 3.13.0 cannot import everything from a folder that is gone
     from ci_bridge.client import open_client
     from ci_bridge.stopping import OnStop, supervised
-
-    folder = _here()
 
     async def body(on_stop: OnStop) -> T:
         async with open_client(flags=flags, directory=folder, log=say) as client:
