@@ -53,9 +53,10 @@ def here() -> str:
 
 def prepared(pairs: Sequence[str]) -> tuple[LoadedSettings, Platform, BuildContext]:
     """The settings, the platform and the build, without anything opened."""
+    folder = here()
     from ci_bridge.preparation import prepare
 
-    loaded, platform, context = prepare(None, os.environ, here(), flags_of(pairs))
+    loaded, platform, context = prepare(None, os.environ, folder, flags_of(pairs))
     if loaded.settings.detailed_logging:
         logger.setLevel(logging.DEBUG)
     _log_origins(loaded)
@@ -79,10 +80,9 @@ def with_client(
     on_signal: Callable[[int], None] | None = None,
 ) -> T:
     """Open a client, run one job on it, and stop at once when the runner says so; ``on_signal`` is told first."""
+    folder = here()  # before the imports: Python 3.13.0 cannot import everything from a folder that is gone
     from ci_bridge.client import open_client
     from ci_bridge.stopping import OnStop, supervised
-
-    folder = here()
 
     async def body(on_stop: OnStop) -> T:
         if on_signal is not None:
