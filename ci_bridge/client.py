@@ -267,7 +267,7 @@ class Client(Remembering):
         data = masked_value(dict(update_data), self._masker.clean)
         status = str(data.get("status") or live.run.status)
         final = status in _FINAL or data.get("end_time") is not None
-        if final and status not in _FINAL:
+        if final and not data.get("status") and status not in _FINAL:
             status = "completed"
         summary = {**live.run.summary, **mapping_of(data, "summary")}
         live.run = replace(

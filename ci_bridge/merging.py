@@ -14,6 +14,7 @@ from heapq import nlargest
 from ci_bridge.models import (
     Baseline,
     BuildContext,
+    Case,
     InputFile,
     JudgedCase,
     Judgement,
@@ -160,8 +161,8 @@ class MergedResults:
     slowest: Sequence[tuple[str, float]] = ()
     notes: Sequence[str] = ()
     dropped: int = 0
-    failures: Sequence[object] = field(default=(), init=False)
-    flaky: Sequence[object] = field(default=(), init=False)
+    failures: Sequence[Case] = field(default=(), init=False)
+    flaky: Sequence[Case] = field(default=(), init=False)
 
     def outcome_of(self, identity: str) -> Outcome | None:  # noqa: ARG002 - the protocol's
         """Not known: passed cases are not in a segment's summary."""
@@ -203,7 +204,7 @@ def merged_report(legs: Sequence[Leg], *, context: BuildContext, run: TestRun, t
     return Report(
         run=replace(run, state=state, system_info={}, metadata={}),
         context=replace(context, job_url=None, job_id=None, job_name=None),
-        results=results,  # type: ignore[arg-type] # frozen fields fill the protocol's properties
+        results=results,
         judgement=judgement,
         state=state,
         title=title,

@@ -231,7 +231,12 @@ async def read_results(
             exclude=[place.directory / name for name in (*RESERVED_FILES, *RESERVED_FOLDERS)],
         )
 
-    return await place.courier.worker.run(read)
+    courier = place.courier
+    begun = courier.deadline.clock()
+    results = await courier.worker.run(read)
+    # Reading takes what it takes; the budget is for deliveries.
+    courier.deadline = courier.deadline.without(courier.deadline.clock() - begun)
+    return results
 
 
 async def report_on(place: Workplace, run: TestRun, results: Collected) -> ReportOutcome:
@@ -297,8 +302,6 @@ async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()
     linked = replace(report, links=names)
     written = await place.courier.worker.run(lambda: _write_files(place, linked, files))
     report = replace(report, links={name: str(path) for name, path in files.items()})
-    # Reading takes what it takes; this budget is for deliveries.
-    place.courier.deadline = place.courier.deadline.restarted()
     receipts = [written, *await _deliver(place, report, files)]
     report = replace(report, receipts=tuple(receipts))
     return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
@@ -342,7 +345,10 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
             if view.baseline is None and not run.pr_number and context.default_branch not in (None, view.branch):
                 # A branch without a past is compared with the one that it came from.
                 view = seen_from(context.default_branch)
-            logger.info("compared with %s", view.baseline)
+            base = view.baseline
+            logger.info(
+                "compared with %s", f"run {base.run_id} of {base.branch} at {base.commit_sha}" if base else "no run"
+            )
             return analysis.judge(results, view, depth=depth, trends=settings.track_performance_trends)
     except HistoryError as error:
         warnings.append(f"history not used: {error}")

@@ -40,9 +40,9 @@ class Deadline:
         if self.started < 0:
             object.__setattr__(self, "started", self.clock())
 
-    def restarted(self) -> Deadline:
-        """The same budget from now on."""
-        return Deadline(self.seconds, self.clock)
+    def without(self, seconds: float) -> Deadline:
+        """The same budget, with a stretch of time that is not counted."""
+        return Deadline(self.seconds, self.clock, self.started + seconds)
 
     @property
     def remaining(self) -> float:

@@ -79,7 +79,7 @@ def cover(connection: sqlite3.Connection, object_id: str, uid: str) -> None:
 def covered(connection: sqlite3.Connection, before: datetime | None) -> set[str]:
     """The ids of covered objects; those that were settled up to ``before`` if that is given."""
     edge = None if before is None else milliseconds(before)
-    rows = connection.execute("SELECT object_id FROM source WHERE ?1 IS NULL OR ts <= ?1", (edge,))
+    rows = connection.execute("SELECT object_id FROM source WHERE ? IS NULL OR ts <= ?", (edge, edge))
     return {object_id for (object_id,) in rows}
 
 
@@ -89,7 +89,8 @@ def settle(connection: sqlite3.Connection, listed: Iterable[str], now: datetime,
     Objects that exist no more and were covered before ``before`` are forgotten, and so are tombstones that nothing can
     rise from.
     """
-    connection.execute("UPDATE source SET ts = ?1 WHERE ts > ?1", (milliseconds(now),))
+    moment = milliseconds(now)
+    connection.execute("UPDATE source SET ts = ? WHERE ts > ?", (moment, moment))
     keep = set(listed)
     rows = connection.execute("SELECT object_id FROM source WHERE ts < ?", (milliseconds(before),)).fetchall()
     connection.executemany("DELETE FROM source WHERE object_id = ?", [row for row in rows if row[0] not in keep])

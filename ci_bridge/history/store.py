@@ -206,6 +206,8 @@ class History:
         """
         signatures = {item.case.identity: item.signature for item in judged if item.signature}
         with self._transaction():
+            if recording.is_taken(self._connection, run):
+                raise HistoryError(f"the id {run.uid} is that of another build's run")
             recording.record(self._connection, run, ((batch, signatures) for batch in batches))
             recording.record_metrics(self._connection, metrics)
         self._recorded.add(run.uid)

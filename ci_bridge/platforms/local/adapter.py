@@ -15,7 +15,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,13 +112,14 @@ class LocalAdapter(
         folder = self._root / "comments" / f"pr-{_safe(pr_number)}"
         with _errors_of(folder):
             paths = sorted(folder.glob("*.md"), key=lambda path: path.name) if folder.is_dir() else []
-            return [
-                Comment(
-                    path.stem, AUTHOR, read_small(path, 4 * self.max_comment_size).decode("utf-8", "replace"), str(path)
-                )
-                for path in paths
-                if stat.S_ISREG(path.lstat().st_mode)
-            ]
+            limit = 4 * self.max_comment_size  # bytes of the longest comment
+            found = []
+            for path in paths:
+                with suppress(FileNotFoundError):  # another job removed it in between
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        text = read_small(path, limit).decode("utf-8", "replace")
+                        found.append(Comment(path.stem, AUTHOR, text, str(path)))
+            return found
 
     def create_comment(self, pr_number: str, body: str) -> Comment:
         # Sorted by name is sorted by age: the clock in microseconds, then a random tail for two in one microsecond.
