@@ -198,7 +198,8 @@ class _Searcher:
         if not _is_below(real, self._root_of(os.path.dirname(path))):
             self._reject(path, _OUTSIDE, FileState.UNREADABLE if is_named else FileState.IGNORED)
         elif any(_is_below(real, folder) for folder in self._excluded):
-            self._reject(path, "it is in a folder that is never read")
+            if is_named:  # what a pattern happens to find there is nobody's business
+                self._reject(path, "it is in a folder that is never read")
         elif status.st_size > self._limits.file_size:
             self._reject(path, f"larger than the cap of {self._limits.file_size} bytes", FileState.UNREADABLE)
         elif self._total + status.st_size > self._limits.total_size:
