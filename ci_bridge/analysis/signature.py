@@ -127,9 +127,9 @@ def signature_of(kind: str, message: str, details: str) -> str:
     lines = [*_lines(details)]
     exception = kind[:LONGEST_LINE].strip() or _exception_type(lines)
     frames = [*islice(_own_frames(lines), FRAMES)]
+    first = normalise("\n".join([message, *lines]))
     if frames:
-        return " < ".join([exception or normalise(message or _first(lines)) or "failure", *frames])[:LONGEST_SIGNATURE]
-    first = normalise(message) or normalise(_first(lines))
+        return " < ".join([exception or first or "failure", *frames])[:LONGEST_SIGNATURE]
     if exception and not first.startswith(exception):
         first = f"{exception}: {first}" if first else exception
     return first[:LONGEST_SIGNATURE]
@@ -150,10 +150,6 @@ def telling_line(text: str) -> str:
     """
     lines = [line for line in _lines(text) if line.strip()]
     return next((line for line in lines if not _ONLY_A_PLACE.fullmatch(line)), lines[0] if lines else "")
-
-
-def _first(lines: list[str]) -> str:
-    return telling_line("\n".join(lines))
 
 
 _EXCEPTION = re.compile(
@@ -313,7 +309,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 def normalise(text: str) -> str:
     """The first line of a message with everything variable in it replaced by its kind."""
-    line = _first([*_lines(text)])
+    line = telling_line(text)
     for pattern, replacement in _RULES:
         line = pattern.sub(replacement, line)
     return line.strip()[:LONGEST_SIGNATURE]

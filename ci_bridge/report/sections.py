@@ -237,7 +237,7 @@ def reason_of(case: Case) -> tuple[str, str]:
 
 
 def _reason(type_: str, message: str, details: str) -> str:
-    line = fold(telling_line(message) or telling_line(details[:2_000]), 300)
+    line = fold(telling_line(f"{message}\n{details[:2_000]}"), 300)
     type_ = fold(type_, 200)
     short = type_.rsplit(".", 1)[-1]
     if not line:

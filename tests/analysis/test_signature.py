@@ -223,3 +223,4 @@ def test_a_first_line_that_only_says_where_is_passed_over() -> None:
     assert first != signature_of("", "/ci/db.cpp:12\nValue of: db.open()", "")
     assert "Expected equality" in first
     assert telling_line("unknown file") == "unknown file"
+    assert "Value of" in signature_of("", "/ci/db.cpp:12", "/ci/db.cpp:12\nValue of: db.open()")
