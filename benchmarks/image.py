@@ -36,7 +36,7 @@ def main() -> None:
             "`ci-bridge detect`": [image, "detect"],
             f"`ci-bridge report` of {CASES:,} cases": [*mount, image, "report", "junit.xml"],
         }
-        print(f"| what | figure |\n|---|---|\n| size on disk | {facts['Size'] / 1e6:.0f} MB |")
+        print(f"| the image | figure |\n|---|---|\n| size on disk | {facts['Size'] / 1e6:.0f} MB |")
         print(f"| size as pulled (gzip) | {compressed(given.engine, image) / 1e6:.0f} MB |")
         for title, command in commands.items():
             print(f"| {title} | {seconds(given.engine, command, given.runs):.2f} s |")
@@ -65,7 +65,7 @@ def compressed(engine: str, image: str) -> int:
 def seconds(engine: str, command: list[str], runs: int) -> float:
     def once() -> float:
         start = time.perf_counter()
-        subprocess.run([engine, "run", "--rm", *command], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([engine, "run", "--rm", *command], check=True, capture_output=True)
         return time.perf_counter() - start
 
     once()  # the first one reads from the disk
