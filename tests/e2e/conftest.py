@@ -20,7 +20,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SUITE = "trixie"
+BASE = "docker.io/library/debian:13-slim"
 IMAGE = "ci-bridge:e2e"
+TOOLS = ROOT / ".cache" / "e2e"
 
 
 def need(*programs: str, packages: str) -> None:
@@ -28,6 +30,14 @@ def need(*programs: str, packages: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         pytest.fail(f"{', '.join(missing)} not found: apt-get install {packages} (.ci/run does it)", pytrace=False)
+
+
+def tool(name: str) -> str:
+    """The locked tool of this name."""
+    path = TOOLS / "bin" / name
+    if not path.exists():
+        pytest.fail(f"{path} not found: `make test-all` installs it", pytrace=False)
+    return str(path)
 
 
 # ---- container
@@ -95,27 +105,41 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     )
     engine = Engine(folder)
     yield engine
-    engine.run("rm", "--all", "--force")
-    engine.run("rmi", "--all", "--force")
+    engine.run("rm", "--all", "--force", "--time", "0")
     subprocess.run([*as_root(), "rm", "-rf", str(folder / "graph"), str(folder / "run")], check=False)
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine) -> str:
-    """The project's image, built from its Dockerfile on a stand-in for its base: the same packages, made here."""
+def base(engine: Engine) -> str:
+    """A stand-in for the image's base: the same packages, made here."""
     need("mmdebstrap", packages="mmdebstrap")
-    tar = engine.folder / "base.tar"
+    context = engine.folder / "base"
+    context.mkdir()
+    tar = context / "base.tar"
     subprocess.run(
         [*as_root(), "mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates",
          "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
          "--dpkgopt=path-exclude=/usr/share/doc/*", SUITE, str(tar), f"deb {debian_mirror()} {SUITE} main"],
         check=True, timeout=600,
     )  # fmt: skip
-    engine.check("import", "--quiet", "--change", 'CMD ["bash"]', str(tar), "docker.io/library/debian:13-slim")
-    tar.unlink()
+    engine.check("import", "--quiet", "--change", 'CMD ["bash"]', str(tar), "localhost/base:plain")
+    subprocess.run([*as_root(), "rm", str(tar)], check=True)
     # Where a proxy with a certificate of its own stands before the package index, the build must know it.
-    trust = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.exists() else []
-    engine.check("build", *trust, "--tag", IMAGE, str(ROOT), timeout=1200)
+    recipe = "FROM localhost/base:plain\n"
+    if CERTIFICATES.exists():
+        shutil.copy(CERTIFICATES, context / "certificates.crt")
+        recipe += f"COPY certificates.crt {CERTIFICATES}\n"
+    (context / "Dockerfile").write_text(recipe)
+    engine.check("build", "--format", "docker", "--tag", BASE, str(context))
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, base: str) -> str:
+    """The project's image, built from its Dockerfile."""
+    assert f"ARG BASE={base.rpartition('/')[2]}" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    # The format that builds through Docker's interface have too, so that these find its layers.
+    engine.check("build", "--format", "docker", "--tag", IMAGE, str(ROOT), timeout=1200)
     return IMAGE
 
 

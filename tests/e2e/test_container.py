@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,15 @@ def test_the_action_reports_what_the_same_command_reports_outside(runner: Runner
     assert here["context"]["repository"] == "example/shop"
     written = {path.name for path in (runner.workspace / "distributed_test_results").iterdir()}
     assert {"report.html", "report.json", "report.md", "report.xml", "report.ctrf.json", "history.sqlite"} <= written
+
+
+def test_the_next_step_gets_outputs_and_people_a_summary(runner: Runner):
+    fill(runner.workspace)
+    done = runner.run(inputs={"results": "results/jest-junit.xml"})
+    assert done.returncode == 0, done.stderr
+    outputs = (runner.folder / "file_commands/set_output_1").read_text(encoding="utf-8")
+    assert re.search(r"^conclusion<<(\S+)\nfailure\n\1$", outputs, re.MULTILINE)
+    assert "badge" in (runner.folder / "file_commands/step_summary_1").read_text(encoding="utf-8")
 
 
 def test_a_second_run_remembers_the_first(runner: Runner):
@@ -134,9 +144,28 @@ def test_the_image_holds_what_it_should_and_no_installer(engine: Engine, image: 
     code = textwrap.dedent(script)
     engine.check("run", "--rm", "--entrypoint", "/opt/ci-bridge/bin/python", image, "-W", "ignore", "-c", code)
     facts = json.loads(engine.check("image", "inspect", image))[0]
-    assert facts["Size"] < 420 * 1024 * 1024
+    assert facts["Size"] < 270_000_000
     assert facts["Config"]["Entrypoint"][0] == "/opt/ci-bridge/bin/python"
     assert not facts["Config"].get("User")
+
+
+def test_what_was_left_out_of_the_image_is_missed_by_nothing(engine: Engine, image: str):
+    script = """
+        import apprise, azure.devops.connection, boto3, github, gitlab, jenkinsapi.jenkins, lxml.etree, psycopg
+        secrets = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}
+        s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:9", **secrets)
+        assert s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+        assert apprise.Apprise().add("json://127.0.0.1:9/")
+        clients = azure.devops.connection.Connection("http://127.0.0.1:9").clients_v7_1
+        for name in ("get_build_client", "get_core_client", "get_git_client", "get_test_client"):
+            assert callable(getattr(clients, name))
+        import azure.devops.v7_1.build.build_client, azure.devops.v7_1.git.git_client
+        import azure.devops.v7_1.test.test_client
+    """
+    engine.check(
+        "run", "--rm", "--env", "HOME=/tmp", "--entrypoint", "/opt/ci-bridge/bin/python", image,
+        "-W", "ignore", "-c", textwrap.dedent(script),
+    )  # fmt: skip
 
 
 def test_starting_the_image_costs_little(engine: Engine, image: str):
