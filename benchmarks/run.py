@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +37,8 @@ here is a test; no test depends on time.
 | all of this page | `make bench` |
 | reading | `.venv/bin/python benchmarks/reading.py --cases 1000000` |
 | history | `.venv/bin/python benchmarks/history.py` |
+| how the history travels, with racing jobs | `.venv/bin/python benchmarks/concurrency.py` |
+| the image (docker or podman) | `.venv/bin/python benchmarks/image.py` |
 
 For junit-to-ctrf: `npm install --no-save junit-to-ctrf` before, or it is left out.
 
@@ -58,6 +62,10 @@ the first. Targets for a million cases: summarise in at most 3 × expat and 150 
 1 000 runs of 10 000 tests on 113 branches, with flaky tests and incidents; synthetic data.
 
 {history}
+
+## The image
+
+{image}
 """
 
 
@@ -82,6 +90,14 @@ def start_up() -> str:
     return "\n".join(rows)
 
 
+def image() -> str:
+    """The image's size and start-up, where there is an engine to build it with."""
+    if not (shutil.which("docker") or shutil.which("podman")):
+        return "Not measured: this machine has neither docker nor podman."
+    done = subprocess.run([sys.executable, str(HERE / "image.py")], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "Not measured: the engine could not build it here."
+
+
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,6 +115,7 @@ def main() -> None:
         machine=f"{platform.system()} {platform.machine()}",
         reading=reading.to_markdown(measured),
         start_up=start_up(),
+        image="" if quick else image(),
         history=history.table(history.measure(20, 1000) if quick else history.measure()),
     )
     if quick:
