@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ci_bridge.config import Settings
 from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
@@ -44,12 +43,12 @@ async def comment(place: Workplace, report: Report) -> Receipt:
         return refusal
     settings = place.settings
     if report.shards:  # it holds them all already
-        return await write_comment(place, report, report_key(settings, report.run.id), notify=True)
+        return await write_comment(place, report, report_key(place, report.run.id), notify=True)
     parallel = bool(report.shard) and settings.shard_total != 1
     store = store_of(place) if parallel else None
     if store is not None and isinstance(place.host, SupportsComments):
         return await _share(place, report, store)
-    key = report_key(settings, report.run.id)
+    key = report_key(place, report.run.id)
     if parallel:
         return await _alone(place, report, "this platform has no store through which parallel jobs find each other")
     return await write_comment(place, report, key, notify=True)
@@ -57,7 +56,7 @@ async def comment(place: Workplace, report: Report) -> Receipt:
 
 async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
     """A comment of this job's own, so that parallel jobs do not overwrite each other."""
-    key = f"{report_key(place.settings, report.run.id)}:{report.shard}"
+    key = f"{report_key(place, report.run.id)}:{report.shard}"
     receipt = await write_comment(place, report, key, notify=True)
     if not receipt:
         return receipt
@@ -68,9 +67,9 @@ async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
 
 async def _share(place: Workplace, report: Report, store: SupportsStore) -> Receipt:
     settings, courier = place.settings, place.courier
-    siblings = Siblings(store, settings.comment_title)
+    siblings = Siblings(store, place.report_name)
     own = leg_of(report, shard_total=settings.shard_total)
-    key = report_key(settings, f"{report.context.build_id}:{report.context.attempt or 1}")
+    key = report_key(place, f"{report.context.build_id}:{report.context.attempt or 1}")
     receipt: Receipt | None = None
     seen: frozenset[str] | None = None
     try:
@@ -148,10 +147,10 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
     return receipt
 
 
-def report_key(settings: Settings, run_id: str) -> str:
-    """The key of the report's comment: one per pull request and title, or one per run where each gets its own."""
-    key = f"report:{settings.comment_title}"
-    return key if settings.pr_update_existing_comments else f"{key}:{run_id}"
+def report_key(place: Workplace, run_id: str) -> str:
+    """The key of the report's comment: one per pull request, title and job, or one per run where each gets its own."""
+    key = f"report:{place.report_name}"
+    return key if place.settings.pr_update_existing_comments else f"{key}:{run_id}"
 
 
 async def _is_worse(place: Workplace, report: Report, pr_number: str) -> bool:

@@ -199,7 +199,7 @@ def open_bundle(data: bytes) -> Bundle:
             files = (*files, InputFile("further cases", "", FileState.UNREADABLE, note=lost, incomplete=True))
         total = facts.get("shard_total")
         return Bundle(
-            segment=segment,
+            segment=replace(segment, run=replace(segment.run, extra={})),  # all that is wanted of it is below
             title=clean_name(str(facts.get("title"))),
             shard=clean_name(segment.run.shard, _SHARD),
             shard_total=None if total is None else min(count_of_json(total), 100_000) or None,
@@ -261,7 +261,7 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
 
 async def _bundles(place: Workplace, sha: str, paths: Sequence[Path], warnings: list[str]) -> list[Bundle]:
     """Sound bundles of this commit and title, the newest of each shard, sorted by shard."""
-    newest: dict[str, Bundle] = {}
+    newest: dict[tuple[str, str], Bundle] = {}
     async for title, data in _fetched(place, paths, warnings):
         try:
             bundle = await place.courier.worker.run(lambda data=data: open_bundle(data))  # type: ignore[misc]
@@ -272,15 +272,17 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path], warnings: 
         except ResultsError as error:
             warnings.append(f"bundle left out: {title}: {error}")
             continue
-        known = newest.get(bundle.shard)
+        # What a bundle says of its job can only add a row, never take another job's away.
+        key = (bundle.segment.run.job or "", bundle.shard)
+        known = newest.get(key)
         if known is None or bundle.attempt > known.attempt:
-            newest[bundle.shard] = bundle
+            newest[key] = bundle
     if not newest:
         raise ResultsError(
             "there is no sound bundle to publish" + "".join(f"; {warning}" for warning in warnings[:3]),
             hint="run `ci-bridge collect` in the workflow that triggers this one",
         )
-    return [newest[shard] for shard in sorted(newest)]
+    return [newest[key] for key in sorted(newest)]
 
 
 async def _fetched(place: Workplace, paths: Sequence[Path], warnings: list[str]) -> AsyncIterator[tuple[str, bytes]]:
@@ -355,6 +357,7 @@ def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
     """The workplace with the other build's commit and pull request in the place of this build's."""
     context = replace(
         place.context,
+        job_name=None,  # it is another build's jobs that are told of
         commit_sha=sha,
         pr_head_sha=sha,
         pr_number=pull.number if pull else None,
@@ -391,7 +394,17 @@ async def _publish_parts(place: Workplace, bundles: Sequence[Bundle], warnings: 
             stack.enter_context(results)
             report, judgement = await judged_report(own, _run_of(own), results, warnings)
             parts.append((own, report, judgement, bundle.shard_total))
-        legs = merge(leg_of(report, shard_total=total) for _, report, _, total in parts)
+        jobs = [clean_name(bundle.segment.run.job or "", _SHARD) for bundle in bundles]
+        several = len(set(jobs)) > 1  # then each row says whose it is, and no total counts them all
+        rows = [
+            (
+                " / ".join(filter(None, (job, report.shard))) if several else report.shard,
+                report,
+                None if several else total,
+            )
+            for job, (_, report, _, total) in zip(jobs, parts, strict=True)
+        ]
+        legs = merge(leg_of(replace(report, shard=shard), shard_total=total) for shard, report, total in rows)
         legs = tuple(replace(leg, shard_total=place.settings.shard_total or total_of(legs)) for leg in legs)
         shared = merged_report(legs, context=place.context, run=_run_of(place), title=place.settings.comment_title)
         outcome = await deliver(place, finished(place, shared), warnings)

@@ -273,7 +273,7 @@ async def judged_report(
         judgement=_shown(judgement, settings),
         state=state,
         metrics=metrics,
-        title=settings.comment_title,
+        title=place.report_name,
         shard=settings.shard or "",
         system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ci_bridge")
 
-FETCH_SECONDS = 120.0
+FETCH_SECONDS = 30.0
 """Wall clock for reading the store, within what ``deadline_seconds`` leaves."""
 
 STORE_SECONDS = 60.0

@@ -37,10 +37,16 @@ class Workplace:
     travels: Travels | None = None
 
     @property
+    def report_name(self) -> str:
+        """What this job's report is called: two jobs of one build must never pass for each other."""
+        job = self.context.job_name
+        return f"{self.settings.comment_title} / {job}" if job else self.settings.comment_title
+
+    @property
     def run_name(self) -> str:
         """What runs and statuses of this job are called: parallel jobs must not overwrite each other's."""
-        title, shard = self.settings.comment_title, self.settings.shard
-        return f"{title} ({shard})" if shard else title
+        shard = self.settings.shard
+        return f"{self.report_name} ({shard})" if shard else self.report_name
 
     @property
     def is_queue(self) -> bool:

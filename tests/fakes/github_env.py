@@ -69,7 +69,7 @@ def job_environment(
         "GITHUB_RUN_NUMBER": str(run.number),
         "GITHUB_RUN_ATTEMPT": str(run.attempt),
         "GITHUB_RETENTION_DAYS": str(github.repository.retention),
-        "GITHUB_JOB": job,
+        "GITHUB_JOB": job.rstrip("0123456789").rstrip("-"),  # the job's key, which all legs of a matrix share
         "GITHUB_WORKFLOW": run.name,
         "GITHUB_WORKFLOW_REF": f"acme/shop/{run.path}@{made.ref}",
         "GITHUB_WORKSPACE": str(workspace),

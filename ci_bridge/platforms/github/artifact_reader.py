@@ -146,7 +146,7 @@ class ArtifactReader:
         if not prefix.endswith("-"):
             found = [
                 facts
-                for facts in self._lists.items(path, "artifacts", most=1, name=prefix)
+                for facts in self._lists.items(path, "artifacts", most=_MANY_PAGES, name=prefix)
                 if _is_object(facts, prefix)
             ]
             if found:

@@ -53,3 +53,20 @@ def test_a_forks_results_reach_its_pull_request_by_the_run_that_it_triggers(gith
     assert receipt(outcome, "comment").state == "sent"
     [comment] = github.comments(42)
     assert "1 failure" in comment.body
+
+
+def test_two_jobs_of_a_build_never_pass_for_each_other(github: FakeGitHub, tmp_path: Path) -> None:
+    run = github.add_run("pull_request", HEAD, "feature/x")
+    for name, failures in (("unit", 2), ("lint", 0)):
+        for shard in (None, "3.12"):
+            folder = tmp_path / f"{name}-{shard}"
+            folder.mkdir()
+            adapter = open_job(github, tmp_path, run=run, job=name)
+            if shard:
+                report(adapter, folder, failures=failures, shard=shard, shard_total=1)
+            else:
+                report(adapter, folder, failures=failures)
+    bodies = [comment.body for comment in github.comments(42)]
+    assert len(bodies) == 2 and sum("2 failures" in body for body in bodies) == 1
+    assert len({(check.name, check.conclusion) for check in github.check_runs}) == len(github.check_runs) == 4
+    assert len({check.name for check in github.check_runs}) == 4
