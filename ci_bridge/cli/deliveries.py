@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from ci_bridge.client import Client
     from ci_bridge.models import Receipt
 
-
-@click.command(cls=Job)
-@click.argument("text", required=False)
-@click.option(
+_file = click.option(
     "--file",
     "-f",
     type=click.File("r", encoding="utf-8", errors="replace"),
     help="Read the text from a file, - for stdin.",
 )
+
+
+@click.command(cls=Job)
+@click.argument("text", required=False)
+@_file
 @click.option("--pr", help="Number of the pull request; by default that of the build.")
 @click.option("--key", default="comment", show_default=True, help="The comment with this key is updated.")
 @common
@@ -83,12 +85,7 @@ def status(
 
 @click.command(cls=Job)
 @click.argument("text", required=False)
-@click.option(
-    "--file",
-    "-f",
-    type=click.File("r", encoding="utf-8", errors="replace"),
-    help="Read the text from a file, - for stdin.",
-)
+@_file
 @common
 def summary(text: str | None, file: Any, as_json: bool, pairs: tuple[str, ...]) -> None:
     """Show Markdown on the build's own page.
