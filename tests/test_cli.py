@@ -471,6 +471,14 @@ class TestFaults:
         assert (workspace / "distributed_test_results" / "report.json").is_file()
 
     @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+    @pytest.mark.parametrize("arguments", ["--help", "--version", "report -h", "history --help", "history runs --help"])
+    def test_help_that_cannot_be_printed_is_said(self, workspace: Path, arguments: str, redirection: str) -> None:
+        command = f"{shlex.quote(sys.executable)} -m ci_bridge {arguments} {redirection}"
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
+        assert done.returncode == 4 and done.stderr.startswith("error: stdout: ")
+        assert len(done.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
     def test_json_that_cannot_be_printed_is_said(self, workspace: Path, redirection: str) -> None:
         command = f"{shlex.quote(sys.executable)} -m ci_bridge report green.xml --json {redirection}"
         done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
@@ -480,9 +488,10 @@ class TestFaults:
     def test_a_reader_that_has_seen_enough_changes_no_exit_code(self, workspace: Path) -> None:
         tool = f"{shlex.quote(sys.executable)} -m ci_bridge"
         code = "echo ${PIPESTATUS[0]}"
-        command = f"{tool} report red.xml --json | true; {code}; {tool} config | true; {code}"
+        lines = ("report red.xml --json", "config", "--help", "report --help", "--version")
+        command = "; ".join(f"{tool} {line} | true; {code}" for line in lines)
         done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
-        assert (done.stdout.split(), done.stderr) == (["0", "0"], "")
+        assert (done.stdout.split(), done.stderr) == (["0"] * len(lines), "")
 
     @pytest.mark.parametrize("command", ["report", "config", "history runs"])
     def test_a_folder_that_is_gone_is_said(self, workspace: Path, command: str) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import click
 
-from ci_bridge._version import __version__
 from ci_bridge.cli import deliveries, jobs, looking, records
-from ci_bridge.cli.program import Program, directory
+from ci_bridge.cli.program import Program, directory, version
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="ci-bridge")
+@version
 @directory
 def main() -> None:
     """Bring test results home to whichever CI system runs the job.

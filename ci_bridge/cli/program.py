@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ci_bridge._version import __version__
-from ci_bridge.console import LogLines, masked, open_streams, people, print_json, say
+from ci_bridge.console import LogLines, masked, open_streams, people, print_json, print_line, say
 from ci_bridge.errors import CIBridgeError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,7 +22,40 @@ DEFECT = 70
 """Exit code where ci-bridge itself is at fault (``EX_SOFTWARE`` of sysexits.h): never that of a red test."""
 
 
-class Job(click.Command):
+class Helpful(click.Command):
+    """A command whose help is data like any other: a stdout that takes no more ends it with our exit code."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """The flag that prints the help."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _print_help
+        return option
+
+
+def _print_help(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        print_line(ctx.get_help())
+        ctx.exit()
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        print_line(f"ci-bridge, version {__version__}")
+        ctx.exit()
+
+
+version = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+
+
+class Job(Helpful):
     """A command that ends every failure with one clear line and an exit code of its own, and with JSON if asked to."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -35,7 +68,7 @@ class Job(click.Command):
             sys.exit(_explain(error, as_json=bool(ctx.params.get("as_json"))))
 
 
-class Group(click.Group):
+class Group(Helpful, click.Group):
     """Commands under one word."""
 
     command_class = Job
