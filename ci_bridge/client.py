@@ -26,7 +26,7 @@ from ci_bridge.config import LoadedSettings, Settings
 from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment, worst_of
 from ci_bridge.errors import CIBridgeError, ConfigError, PlatformError
 from ci_bridge.live import Announcer, LiveRun
-from ci_bridge.masking import Masker
+from ci_bridge.masking import MIN_OWN_LENGTH, Masker
 from ci_bridge.memory import Memory
 from ci_bridge.models import (
     Artifact,
@@ -45,6 +45,7 @@ from ci_bridge.protocols import (
     Platform,
     SupportsComments,
     SupportsDownload,
+    SupportsOutputs,
     SupportsStatus,
     SupportsSummary,
     SupportsUpload,
@@ -80,6 +81,7 @@ async def open_client(
     directory: str | os.PathLike[str] | None = None,
     flags: Mapping[str, Any] | None = None,
     log: Callable[[str], None] | None = None,
+    stdout_is_data: bool = False,
 ) -> AsyncIterator[Client]:
     """Detect the build, read the settings, pick the adapters and answer the client.
 
@@ -89,6 +91,8 @@ async def open_client(
         directory: What globs, configuration and ``artifact_dir`` are relative to, by default the current folder.
         flags: Options given on a command line; they win over everything.
         log: Where the last rung of a ladder writes lines, by default the logger ``ci_bridge``.
+        stdout_is_data: True where somebody reads our standard output, so that no command for the CI system, such as the
+            one to hide a secret in its log, may stand in it.
 
     Raises:
         ConfigError: An option is wrong; nothing was sent.
@@ -97,6 +101,7 @@ async def open_client(
     """
     environment = dict(os.environ) if env is None else dict(env)
     client = await asyncio.to_thread(_build, config, environment, directory, flags, log)
+    client.hide_secrets(stdout_is_data=stdout_is_data)
     try:
         yield client
     finally:
@@ -164,8 +169,7 @@ class Client(Remembering):
         self.settings: Settings = settings
         self.loaded = loaded
         self.platform = platform
-        token = loaded.settings.api_token
-        self._masker = Masker.from_environment(env, [token.reveal()] if token else [])
+        self._masker = Masker.from_environment(env, loaded.secrets)
         self.context = context = replace(context, **masked_value(context.values(), self._masker.clean))
         self.capabilities = capabilities_of(adapter)
         self._adapter = adapter
@@ -203,6 +207,28 @@ class Client(Remembering):
         self._stopped = False
         if settings.detailed_logging:
             logger.setLevel(logging.DEBUG)
+
+    def hide_secrets(self, *, stdout_is_data: bool = False) -> None:
+        """Have the CI system hide the secret options in its own log, whoever prints them.
+
+        Its log has single lines, so each line of a secret counts; one under four characters would hide ordinary text.
+
+        Args:
+            stdout_is_data: See :func:`open_client`; then nothing is done.
+        """
+        adapter = self._adapter
+        lines = dict.fromkeys(line.strip() for secret in self.loaded.secrets for line in secret.splitlines())
+        hidden = [line for line in lines if len(line) >= MIN_OWN_LENGTH]
+        if not hidden or not isinstance(adapter, SupportsOutputs):
+            return
+        if stdout_is_data:
+            logger.info("%s is not told to hide %d secrets: stdout is data", self.platform.title, len(hidden))
+            return
+        try:
+            for line in hidden:
+                adapter.add_mask(line)
+        except CIBridgeError as error:
+            logger.info("%s cannot be told to hide secrets: %s", self.platform.title, error)
 
     # Test runs
 

@@ -56,6 +56,13 @@ class LoadedSettings:
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values of the secret options, to be hidden wherever they might show."""
+        values = [getattr(self.settings, option.name) for option in options() if option.secret]
+        flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        return tuple(one.reveal() for one in flat if one)
+
 
 def load_settings(
     *,

@@ -18,7 +18,8 @@ MASK = "***"
 MIN_LENGTH = 8
 """Characters that a variable's value must have to count as a secret; shorter ones occur in ordinary text."""
 
-_MIN_OWN_LENGTH = 4
+MIN_OWN_LENGTH = 4
+"""Characters that one of our own secrets must have to be looked for."""
 _MAX_SECRETS = 1000
 
 _SECRET_NAME = re.compile(
@@ -52,7 +53,7 @@ class Masker:
         encoded: dict[str, None] = {}
         known = dict.fromkeys(secret.strip() for secret in secrets)
         for secret in list(known)[:_MAX_SECRETS]:
-            if len(secret) >= _MIN_OWN_LENGTH:
+            if len(secret) >= MIN_OWN_LENGTH:
                 plain.update(dict.fromkeys(_spellings(secret)))
             if len(secret) >= MIN_LENGTH:
                 encoded.update(dict.fromkeys(_base64_cores(secret)))

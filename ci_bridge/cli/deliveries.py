@@ -178,7 +178,7 @@ def artifact_list(run: str | None, category: str | None, as_json: bool, pairs: t
     Example:
       ci-bridge artifact list --category reports
     """
-    found = with_client(lambda client: client.list_artifacts(run, category=category), flags_of(pairs))
+    found = with_client(lambda client: client.list_artifacts(run, category=category), flags_of(pairs), prints=True)
     if as_json:
         from dataclasses import asdict
 

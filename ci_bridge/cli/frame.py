@@ -78,16 +78,22 @@ def with_client(
     *,
     log: Callable[[str], None] = say,
     on_signal: Callable[[int], None] | None = None,
+    prints: bool = False,
 ) -> T:
-    """Open a client, run one job on it, and stop at once when the runner says so; ``on_signal`` is told first."""
+    """Open a client, run one job on it, and stop at once when the runner says so; ``on_signal`` is told first.
+
+    With ``prints``, as with ``--json``, standard output is data and holds nothing else.
+    """
     folder = here()  # before the imports: Python 3.13.0 cannot import everything from a folder that is gone
     from ci_bridge.client import open_client
     from ci_bridge.stopping import OnStop, supervised
 
+    is_data = prints or bool(click.get_current_context().params.get("as_json"))
+
     async def body(on_stop: OnStop) -> T:
         if on_signal is not None:
             on_stop(on_signal)
-        async with open_client(flags=flags, directory=folder, log=log) as client:
+        async with open_client(flags=flags, directory=folder, log=log, stdout_is_data=is_data) as client:
             on_stop(lambda _: client.stop())
             _log_origins(client.loaded)
             logger.info("platform %s, delivering to %s", client.platform.title, ", ".join(client.capabilities))

@@ -38,7 +38,7 @@ def history_runs(limit: int, branch: str | None, as_json: bool, pairs: tuple[str
     Example:
       ci-bridge history runs --limit 5
     """
-    rows = with_client(lambda client: client.get_test_history(limit, branch), flags_of(pairs))
+    rows = with_client(lambda client: client.get_test_history(limit, branch), flags_of(pairs), prints=True)
     print_rows(
         rows,
         {
@@ -66,7 +66,7 @@ def history_tests(pattern: str | None, limit: int, as_json: bool, pairs: tuple[s
     Example:
       ci-bridge history tests cart
     """
-    rows = with_client(lambda client: client.get_tests(pattern, limit=limit), flags_of(pairs))
+    rows = with_client(lambda client: client.get_tests(pattern, limit=limit), flags_of(pairs), prints=True)
     print_rows(
         rows,
         {
@@ -92,7 +92,7 @@ def history_check(path: str | None, as_json: bool, pairs: tuple[str, ...]) -> No
     Example:
       ci-bridge history check distributed_test_results/history.sqlite
     """
-    checked = with_client(lambda client: client.check_history(path), flags_of(pairs))
+    checked = with_client(lambda client: client.check_history(path), flags_of(pairs), prints=True)
     if as_json:
         print_json(checked)
     else:
@@ -183,6 +183,7 @@ def metric_show(
     rows = with_client(
         lambda client: client.get_performance_metrics(run, name, task_id=task, limit=limit),
         flags_of(pairs),
+        prints=True,
     )
     print_rows(
         rows,
@@ -221,6 +222,7 @@ def metric_trend(
     trend = with_client(
         lambda client: client.analyze_performance_trends(name, grouping, timeframe, limit),
         flags_of(pairs),
+        prints=True,
     )
     if as_json:
         print_json(trend)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,9 +93,15 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs):
         return None
 
     def add_mask(self, secret: str) -> None:
-        if secret.strip():
+        if not secret.strip():
+            return
+        if _is_file(self._stdout):
+            raise PlatformError("stdout is a file: no runner reads it, and the secret would stay in it")
+        try:
             self._stdout.write(f"::add-mask::{_escaped(secret)}\n")
             self._stdout.flush()
+        except (OSError, ValueError) as error:  # closed, which is a ValueError, or nobody reads it any more
+            raise PlatformError(f"stdout: {error}") from error
 
 
 class ActionRunnerAdapter(RunnerAdapter, SupportsUpload):
@@ -198,6 +205,14 @@ def _append(path: Path, data: bytes) -> None:
             data = data[os.write(descriptor, data) :]
     finally:
         os.close(descriptor)
+
+
+def _is_file(stream: TextIO) -> bool:
+    """True if the stream was redirected to a file on a disk."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # none of the system's
+        return False
 
 
 def _escaped(data: str) -> str:
