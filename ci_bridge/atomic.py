@@ -18,13 +18,17 @@ _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def open_atomically(path: Path) -> Iterator[BinaryIO]:
+def open_atomically(path: Path, *, over: bool = True) -> Iterator[BinaryIO]:
     """Open ``path`` for writing bytes; it appears under its name only when the block ends without an error.
 
     The parent folder must exist. A symbolic link at ``path`` is replaced, never followed.
 
+    Args:
+        path: The file.
+        over: False refuses a name that is taken, even by a writer who was quicker by an instant.
+
     Raises:
-        OSError: If it cannot be written; what stood at ``path`` before is untouched.
+        OSError: If it cannot be written; what stood at ``path`` before is untouched. A ``FileExistsError`` if taken.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     with _lock:
@@ -37,7 +41,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         # mkstemp makes private files; results are as readable as any other file of the build.
         with contextlib.suppress(OSError):
             Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        if over or not _link(name, path):
+            Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
@@ -61,9 +66,23 @@ def open_text_atomically(path: Path) -> Iterator[TextIO]:
                 text.detach()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def _link(name: str, path: Path) -> bool:
+    """Give a finished file its free name, in one step where the file system has hard links; False where it has none."""
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        return False
+    Path(name).unlink()
+    return True
+
+
+def write_atomically(path: Path, text: str, *, over: bool = True) -> None:
     """Write a whole UTF-8 text file; see :func:`open_atomically`."""
-    with open_atomically(path) as stream:
+    with open_atomically(path, over=over) as stream:
         stream.write(text.encode("utf-8", "replace"))
 
 

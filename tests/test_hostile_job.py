@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import errno
 import gzip
 import json
 import os
@@ -273,6 +274,42 @@ class TestRacesAndBadValues:
             thread.join()
         bodies = [comment.body for comment in adapter.list_comments("7")]
         assert sum(body.startswith(marker("k")) for body in bodies) == 1
+
+    def test_a_comment_that_took_long_to_write_is_not_older_than_one_that_was_there(self, tmp_path: Path) -> None:
+        adapter = LocalAdapter(BuildContext("local"), tmp_path)
+        written = os.link
+        first: list[Comment] = []
+
+        def slow(source: str, target: Path) -> None:  # another job is quicker, just before the file gets its name
+            if not first:
+                first.append(Comment("", "", ""))
+                first[0] = adapter.create_comment("7", "quick")
+            written(source, target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "link", slow)
+            adapter.create_comment("7", "slow")
+        assert [comment.body for comment in adapter.list_comments("7")] == ["quick", "slow"]
+
+    def test_a_deleted_comment_is_not_mistaken_for_the_next_one(self, tmp_path: Path) -> None:
+        adapter = LocalAdapter(BuildContext("local"), tmp_path)
+        gone = adapter.create_comment("7", "gone")
+        adapter.delete_comment("7", gone.id)
+        adapter.create_comment("7", "stays")
+        adapter.delete_comment("7", gone.id)  # by a job that had seen it
+        assert [comment.body for comment in adapter.list_comments("7")] == ["stays"]
+
+    def test_comments_are_told_apart_where_there_are_no_hard_links(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "not on this file system")
+
+        monkeypatch.setattr(os, "link", refuse)
+        adapter = LocalAdapter(BuildContext("local"), tmp_path)
+        for number in range(3):
+            adapter.create_comment("7", str(number))
+        assert [comment.body for comment in adapter.list_comments("7")] == ["0", "1", "2"]
 
     def test_a_younger_comment_gives_way_to_an_older_one(self) -> None:
         class Racing(FakeAdapter):

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import stat
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -122,9 +121,16 @@ class LocalAdapter(
             return found
 
     def create_comment(self, pr_number: str, body: str) -> Comment:
-        # Sorted by name is sorted by age: the clock in microseconds, then a random tail for two in one microsecond.
-        name = f"{self._clock():%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
-        return self._write_comment(pr_number, name, body)
+        # Numbered, and no number is given twice: what appears later has a later name, so that the oldest stays it.
+        folder = self._folder("comments", f"pr-{_safe(pr_number)}")
+        with _errors_of(folder):
+            while True:
+                taken = [int(path.stem) for path in folder.iterdir() if re.fullmatch(r"[0-9]+", path.stem)]
+                name = f"{max(taken, default=0) + 1:06}"
+                target = folder / f"{name}.md"
+                with suppress(FileExistsError):
+                    write_atomically(target, body, over=False)
+                    return Comment(name, AUTHOR, body, str(target))
 
     def update_comment(self, pr_number: str, comment_id: str, body: str) -> Comment:
         if not any(comment.id == comment_id for comment in self.list_comments(pr_number)):
@@ -133,8 +139,9 @@ class LocalAdapter(
 
     def delete_comment(self, pr_number: str, comment_id: str) -> None:
         path = self._root / "comments" / f"pr-{_safe(pr_number)}" / f"{_safe(comment_id)}.md"
-        with _errors_of(path):
-            path.unlink(missing_ok=True)
+        with _errors_of(path), suppress(FileNotFoundError):
+            # Its number stays taken: who has yet to delete it must not find another comment there.
+            os.truncate(path.rename(path.with_suffix(".gone")), 0)
 
     def write_summary(self, markdown: str) -> str | None:
         return self._write(markdown, "summary.md")
