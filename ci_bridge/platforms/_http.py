@@ -24,6 +24,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.cookies import extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
 
 from ci_bridge.errors import (
     AuthenticationError,
@@ -52,6 +53,7 @@ _CHUNK = 1 << 16
 _RATE_WORDS = re.compile(
     r"rate limit|too many requests|abuse detection|wait a few minutes|retry your request", re.IGNORECASE
 )
+_FEWER = "the platform asks for fewer calls"
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
@@ -337,7 +339,7 @@ class OriginSession(requests.Session):
                 f"{place}: HTTP 401, the token is not accepted", hint=f"check {self._token_name}"
             )
         if status == 429 or (status == 403 and _is_rate_limit(response.headers, said)):
-            return RateLimitedError(text, hint="the platform asks for fewer calls", retry_after=retry_after)
+            return RateLimitedError(text, hint=_FEWER, retry_after=retry_after)
         if status == 503 and retry_after is not None:
             return RateLimitedError(text, retry_after=retry_after)
         # Creating below something that is not there to us is a matter of rights, as many platforms hide what may not
@@ -363,6 +365,11 @@ class OriginSession(requests.Session):
         words = [facts.get("message") or facts.get("error") or facts.get("msg"), facts.get("errors")]
         text = " ".join(word if isinstance(word, str) else json.dumps(word) for word in words if word)
         return "".join(c if c.isprintable() else " " for c in text)[:300].strip()
+
+    def rate_limited(self, text: str, headers: Mapping[str, str]) -> RateLimitedError:
+        """The error for an answer that asks for fewer calls whatever its status, with the wait that it tells."""
+        wait = _retry_after(CaseInsensitiveDict(headers), self._now())
+        return RateLimitedError(text, hint=_FEWER, retry_after=wait)
 
     @contextmanager
     def _translated(self, place: str) -> Iterator[None]:
@@ -401,7 +408,12 @@ def _check_body(response: requests.Response, place: str) -> None:
 
 
 def _is_rate_limit(headers: Mapping[str, str], said: str) -> bool:
-    return "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0" or bool(_RATE_WORDS.search(said))
+    return "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0" or is_rate_limit_text(said)
+
+
+def is_rate_limit_text(said: str) -> bool:
+    """True if these words of a server ask for fewer calls: some limits are known by nothing else."""
+    return _RATE_WORDS.search(said) is not None
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -38,7 +38,7 @@ from ci_bridge.models import (
     StoredObject,
     TestRun,
 )
-from ci_bridge.platforms._http import OriginSession
+from ci_bridge.platforms._http import OriginSession, is_rate_limit_text
 from ci_bridge.platforms.github import artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
@@ -195,17 +195,39 @@ class GitHubAdapter(
         return f"{url}/commit/{sha}" if url else None
 
     def whoami(self) -> str:
-        """The login of the token's owner. An app's token cannot read ``/user``, so GraphQL is asked."""
+        """The login of the token's owner; never a guess, as a wrong one would double every comment.
+
+        An app's token, as every job's own is, cannot read ``/user``, so GraphQL is asked first. Where that does not
+        tell, ``/user`` does: a person, or by its refusal that this is the job's own token.
+        """
         if self._author is None:
-            try:
-                with understood():
-                    _, answer = self._github.graphql_query("query { viewer { login } }", {})
-                    self._author = str(answer["data"]["viewer"]["login"])
-            except (AuthenticationError, RateLimitedError, TransientError):
-                raise
-            except PlatformError:
-                self._author = BOT
+            with understood():
+                self._author = self._viewer() or self._user()
         return self._author
+
+    def _viewer(self) -> str:
+        query = {"query": "query { viewer { login } }", "variables": {}}
+        try:
+            headers, answer = self._github.requestJsonAndCheck("POST", self._github.graphql_url, input=query)
+        except (AuthenticationError, RateLimitedError, TransientError):
+            raise
+        except PlatformError:
+            return ""  # refused, or not there
+        if not isinstance(answer, dict):
+            return ""
+        for error in answer.get("errors") or ():
+            if error.get("type") == "RATE_LIMITED" or is_rate_limit_text(str(error.get("message"))):
+                raise self._session.rate_limited(f"GitHub: GraphQL, {error.get('message')}"[:300], headers)
+        return str(((answer.get("data") or {}).get("viewer") or {}).get("login") or "")
+
+    def _user(self) -> str:
+        try:
+            _, answer = self._github.requestJsonAndCheck("GET", "/user")
+        except PermissionDeniedError as error:
+            if "by integration" not in error.message:
+                raise
+            return BOT
+        return str(answer["login"])
 
     def list_comments(self, pr_number: str) -> Iterable[Comment]:
         path = f"{self._path}/issues/{number_of(pr_number, 'pull request')}/comments"
