@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ci_bridge.errors import NotFoundError, ResultsError
+from ci_bridge.errors import HistoryError, NotFoundError, ResultsError
+from ci_bridge.history import envelope
 from ci_bridge.legs import MOST_BYTES, leg_of_json, leg_to_json
 from ci_bridge.merging import Leg, merge
 from ci_bridge.models import StoredObject
@@ -32,9 +32,10 @@ _NAME = re.compile(re.escape(PREFIX) + r"(?P<title>[0-9a-f]{12})-(?P<shard>[0-9a
 
 
 def pack(data: object) -> bytes:
-    """Plain data as it is stored: its SHA-256, then its JSON, compressed."""
-    body = zlib.compress(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(), 6)
-    return hashlib.sha256(body).digest() + body
+    """Plain data as it is stored: JSON in an envelope of the history's objects."""
+    packer = envelope.Packer(6)
+    packer.write(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    return packer.finish()
 
 
 def unpack(stored: bytes, limit: int = MOST_UNPACKED) -> object:
@@ -43,17 +44,10 @@ def unpack(stored: bytes, limit: int = MOST_UNPACKED) -> object:
     Raises:
         ResultsError: It is cut, damaged, no JSON, or more than ``limit`` bytes unpacked.
     """
-    digest, body = stored[:32], stored[32:]
-    if hashlib.sha256(body).digest() != digest:
-        raise ResultsError("damaged in the store: its digest does not match")
     try:
-        inflater = zlib.decompressobj()
-        text = inflater.decompress(body, limit)
-        if inflater.unconsumed_tail or not inflater.eof:
-            raise ResultsError(f"damaged in the store, or more than {limit} bytes")
-        return json.loads(text, parse_constant=_refuse)
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise ResultsError(f"damaged in the store ({type(error).__name__}: {error})") from error
+        return json.loads(b"".join(envelope.unpack(stored, limit)), parse_constant=_refuse)
+    except (HistoryError, ValueError, RecursionError) as error:
+        raise ResultsError(f"damaged in the store: {error}") from error
 
 
 def _refuse(constant: str) -> float:

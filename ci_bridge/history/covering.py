@@ -24,9 +24,13 @@ TOMBSTONE_DAYS = 120
 def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: datetime) -> None:
     """Add a run that was stored at ``stored_at`` by the store's clock; to be called in a transaction.
 
-    Adding it again changes nothing. What was stored earlier of the same run does not replace what came later.
+    Adding it again changes nothing. What was stored earlier of the same run does not replace what came later. A wish to
+    forget it counts whether it is read before or after.
     """
     uid = clean(segment.run.uid)
+    if segment.forgotten:
+        forget(connection, uid, stored_at)
+        return
     if connection.execute("SELECT 1 FROM tombstone WHERE uid = ?", (uid,)).fetchone():
         return
     latest = stored_at + AHEAD

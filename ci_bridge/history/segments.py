@@ -58,11 +58,12 @@ class NewerSegmentError(HistoryError):
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """Caps for reading one segment: bytes as stored, unpacked, and of one line; cases and performance numbers."""
+    """Caps for reading one segment: bytes as stored, unpacked, of one line, of the first; cases and numbers."""
 
     packed: int = 256 << 20
     unpacked: int = 1 << 30
     line: int = 8 << 20
+    head: int = 8 << 20
     tests: int = 5_000_000
     metrics: int = 1_000_000
 
@@ -75,11 +76,13 @@ class Segment:
         run: Its totals are counted from the cases where there are any, whatever the segment claims.
         metrics: Performance numbers of the run.
         tests: Number of cases.
+        forgotten: It says that the run of this id is to be forgotten, and nothing else.
     """
 
     run: RunRecord
     metrics: tuple[Metric, ...] = ()
     tests: int = 0
+    forgotten: bool = False
     _packed: bytes = field(default=b"", repr=False)
     _limits: SegmentLimits = SegmentLimits()
 
@@ -108,6 +111,9 @@ def encode(
     batches: Iterable[Sequence[Row]] = (),
     judged: Iterable[JudgedCase] = (),
     metrics: Iterable[Metric] = (),
+    *,
+    forgotten: bool = False,
+    secret: bytes = b"",
 ) -> bytes:
     """Pack a run.
 
@@ -116,9 +122,11 @@ def encode(
         batches: Its cases, as :meth:`ci_bridge.models.Results.rows` yields them.
         judged: Where the failures' signatures are taken from.
         metrics: Its performance numbers; those that are not finite are left out.
+        forgotten: Pack the wish that all forget this run.
+        secret: What to sign with, empty for no signature.
     """
-    packer = Packer(_LEVEL)
-    _write(packer, {_KEY: FORMAT, "run": _facts_of(run)})
+    packer = Packer(_LEVEL, secret)
+    _write(packer, {_KEY: FORMAT, "run": _facts_of(run)} | ({"forgotten": True} if forgotten else {}))
     portion = _Portion(packer, {item.case.identity: item.signature for item in judged if item.signature})
     for batch in batches:
         for row in batch:
@@ -236,17 +244,23 @@ def _short(identity: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def decode(data: bytes, limits: SegmentLimits | None = None) -> Segment:
+def decode(data: bytes, limits: SegmentLimits | None = None, secret: bytes = b"") -> Segment:
     """Check a segment as a whole.
+
+    Args:
+        data: From :func:`encode`.
+        limits: Caps.
+        secret: What it must be signed with; empty to take it with a signature or without.
 
     Raises:
         NewerSegmentError: If a newer version wrote it.
+        UnsignedObjectError: If it is not signed with ``secret``.
         DamagedObjectError: If it is not a sound segment.
     """
     limits = limits or SegmentLimits()
     if len(data) > limits.packed:
         raise DamagedObjectError(f"it is larger than {limits.packed >> 20} MiB")
-    lines = _lines(data, limits)
+    lines = _lines(data, limits, secret)
     head = next(lines, None)
     if head is None:
         raise DamagedObjectError("it is empty")
@@ -276,21 +290,23 @@ def decode(data: bytes, limits: SegmentLimits | None = None) -> Segment:
         passed, flaky = letters["P"] + letters["R"], letters["R"]
         seconds = run.totals.duration or took / 1000
         run = replace(run, totals=Totals(passed, letters["F"], letters["E"], letters["S"], flaky, seconds))
-    return Segment(run, tuple(metrics), tests, data, limits)
+    return Segment(run, tuple(metrics), tests, head.get("forgotten") is True, data, limits)
 
 
-def _lines(data: bytes, limits: SegmentLimits) -> Iterator[dict[str, Any]]:
-    buffer = bytearray()
-    for piece in unpack(data, limits.unpacked):
+def _lines(data: bytes, limits: SegmentLimits, secret: bytes = b"") -> Iterator[dict[str, Any]]:
+    buffer, most = bytearray(), limits.head
+    for piece in unpack(data, limits.unpacked, secret):
         searched = len(buffer)
         buffer += piece
         start = 0
         while (end := buffer.find(b"\n", max(start, searched))) >= 0:
+            if end - start > most:
+                raise DamagedObjectError(f"it has a line of more than {most >> 10} KiB")
             yield _parse(buffer[start:end])
-            start = end + 1
+            start, most = end + 1, limits.line
         del buffer[:start]
-        if len(buffer) > limits.line:
-            raise DamagedObjectError(f"it has a line of more than {limits.line >> 20} MiB")
+        if len(buffer) > most:
+            raise DamagedObjectError(f"it has a line of more than {most >> 10} KiB")
     if buffer:
         raise DamagedObjectError("its last line has no end")
 

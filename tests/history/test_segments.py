@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ci_bridge.history import History
-from ci_bridge.history.envelope import DamagedObjectError, Packer, unpack
+from ci_bridge.history.envelope import DamagedObjectError, Packer, UnsignedObjectError, unpack
 from ci_bridge.history.segments import NewerSegmentError, SegmentLimits, decode, encode
 from ci_bridge.models import JudgedCase, Metric, Row, Totals, Verdict
 from tests.history.samples import NOW, case, identity, record, rows
@@ -317,6 +317,38 @@ def test_a_stream_that_is_cut_or_followed_by_more_is_refused_even_with_a_right_d
     for wrong in (packed[:-3], packed[:-20], packed + b"more", b"not zlib at all"):
         with pytest.raises(DamagedObjectError):
             decode(with_digest(wrong))
+
+
+def test_more_behind_a_long_stream_is_noticed_wherever_it_begins() -> None:
+    packer = Packer(0)
+    packer.write(b"x" * ((1 << 18) - 100))  # its end lies near the end of a piece
+    packed = packer.finish()[32:]
+    for more in (1, 31, 33, 89, 300, 1 << 18):
+        with pytest.raises(DamagedObjectError, match="something behind it"):
+            list(unpack(with_digest(packed + b"y" * more), 1 << 20))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, (1 << 18) - 5, 1 << 18, 1_000_000])
+def test_what_is_signed_is_read_with_its_secret_or_with_none(size: int) -> None:
+    text = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    for level in (0, 6):
+        packer = Packer(level, b"key")
+        packer.write(text)
+        signed = packer.finish()
+        assert b"".join(unpack(signed, 1 << 20, b"key")) == b"".join(unpack(signed, 1 << 20)) == text
+        with pytest.raises(UnsignedObjectError):
+            list(unpack(signed, 1 << 20, b"another"))
+
+
+def test_a_signature_is_of_these_very_bytes() -> None:
+    signed, other = encode(RUN, rows(CASES), secret=b"key"), encode(RUN, rows({"test_a": "F"}), secret=b"key")
+    assert decode(signed, secret=b"key").run == decode(signed).run == decode(whole()).run
+    for forged in (whole(), with_digest(whole()[32:] + b"\0" * 32), with_digest(other[32:-32] + signed[-32:])):
+        assert decode(forged).run.uid == RUN.uid
+        with pytest.raises(UnsignedObjectError, match="history_secret"):
+            decode(forged, secret=b"key")
+    with pytest.raises(DamagedObjectError):
+        decode(signed[:-1], secret=b"key")
 
 
 def test_a_bomb_costs_neither_memory_nor_much_time() -> None:
