@@ -207,7 +207,7 @@ def _history(settings: Settings, adapter: Adapter, now: datetime) -> Iterator[Fi
 
     names = TravellingHistory(adapter, Path(), settings.history_key or "")
     try:
-        bases = [one for one in adapter.list_objects(names.base_name, 20) if one.name == names.base_name]
+        bases = names.bases()
     except CIBridgeError as error:
         yield Finding("History", Health.UNKNOWN, str(error))
         return

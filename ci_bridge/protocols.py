@@ -156,6 +156,27 @@ class SupportsMetrics(Protocol):
     def record_metric(self, metric: Metric) -> None: ...
 
 
+class Listing(list[StoredObject]):
+    """What a look at a store found, newest first, and what it had to leave open.
+
+    Attributes:
+        is_whole: False if there may be more, behind the limit or behind what was looked at.
+        unsure: Objects that it would have taken too long to find out of whether they may be trusted.
+        has_others: True if another pipeline's trusted objects were passed over.
+    """
+
+    def __init__(
+        self,
+        found: Iterable[StoredObject] = (),
+        *,
+        is_whole: bool = True,
+        unsure: Iterable[StoredObject] = (),
+        has_others: bool = False,
+    ) -> None:
+        super().__init__(found)
+        self.is_whole, self.unsure, self.has_others = is_whole, tuple(unsure), has_others
+
+
 @runtime_checkable
 class SupportsStore(Protocol):
     """Keeps immutable objects between builds: what the history travels in."""
@@ -170,11 +191,19 @@ class SupportsStore(Protocol):
         """Store bytes under a name; never replaces anything."""
 
     @abstractmethod
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         """The newest objects whose name begins with ``prefix``, newest first.
 
         Only those that may be trusted: put by trusted events (push, schedule, dispatch) of the same repository, on its
-        default or the same protected branch.
+        default or the same protected branch, by the same pipeline (where one build triggers another, the triggering
+        one's).
+
+        Args:
+            prefix: Ends in ``-``, or is the whole name.
+            limit: The most that is wanted. Up to 100 the answer may be found out in few calls and leave something
+                open, which a :class:`Listing` tells; more means that it is worth the calls that it takes.
+            every_pipeline: Trust what the repository's other pipelines put as well. A platform that does not know
+                its pipelines always does.
         """
 
     @abstractmethod
@@ -190,9 +219,31 @@ class SupportsStore(Protocol):
         """Remove it; only where ``store_expires`` is false."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The build that started this one, by the platform's own word; empty where there is none or nothing is told.
+
+    Attributes:
+        id: Of the build.
+        attempt: Its newest attempt, counted from 1.
+        repository: Where its commit lies, ``owner/name``: a fork's own, where it was for a fork's pull request.
+        branch: Of its commit, there.
+    """
+
+    id: str = ""
+    attempt: int = 0
+    repository: str = ""
+    branch: str = ""
+
+
 @runtime_checkable
 class SupportsPullRequests(Protocol):
     """Knows which pull request a commit is the head of, and which build started this one."""
+
+    @property
+    def trigger(self) -> Trigger:
+        """The build that started this one."""
+        return Trigger()
 
     @abstractmethod
     def pull_requests_of(self, sha: str) -> Sequence[PullRequest]:
@@ -273,9 +324,13 @@ class Platform:
         owns_url: True if this repository URL lives on this platform's code host.
         connect: Opens the adapter; None where it does not exist yet.
         queue_events: Values of ``BuildContext.event`` of a merge queue's builds.
+        trusted_events: Values of ``BuildContext.event`` that only those can cause who may write to the repository, as
+            long as no pull request is told beside them. What stands here may judge other builds; nothing else may.
         fill: Fills absent fields of a context from the checkout at a directory; None where the environment tells all.
         pipeline_folder: Where in a checkout its pipelines lie; the first part tells whose checkout it is. Empty where
             there is none, or no template for it.
+        upload_step: The step to add to a pipeline whose jobs may store no bundle by themselves; ``{folder}`` is where
+            the bundle waits. Empty where there is none.
         probe: Finds out what will work with this adapter, and changes nothing on the platform; None where there is
             nothing to ask.
     """
@@ -291,5 +346,7 @@ class Platform:
     connect: Callable[[Environment, Credentials], Adapter] | None = None
     fill: Callable[[BuildContext, Path], BuildContext] | None = None
     queue_events: tuple[str, ...] = ()
+    trusted_events: tuple[str, ...] = ()
     probe: Callable[[Adapter, BuildContext], Sequence[Finding]] | None = None
     pipeline_folder: str = ""
+    upload_step: str = ""

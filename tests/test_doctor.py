@@ -189,7 +189,7 @@ class StoreAdapter(FakeAdapter, SupportsStore):
     store_expires = True
     ages: tuple[float, ...] = ()
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         now = datetime.now(UTC)
         return [StoredObject(str(age), "ci-bridge-base", now - timedelta(days=age)) for age in sorted(self.ages)]
 

@@ -59,7 +59,13 @@ class FolderStore(SupportsStore):
         self._tidy(stored.created_at)
         return stored
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+    def list_objects(
+        self,
+        prefix: str,
+        limit: int,
+        *,
+        every_pipeline: bool = False,  # noqa: ARG002 whoever may write to the folder is trusted
+    ) -> Sequence[StoredObject]:
         found = sorted(self._find("trusted", prefix), key=_age, reverse=True)
         return found[:limit]
 

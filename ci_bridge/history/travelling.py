@@ -18,12 +18,13 @@ from pathlib import Path
 
 from ci_bridge.errors import AuthenticationError, HistoryError, NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.history.checked import Deadline, Limits, NewerHistoryError, open_checked, private_copy
-from ci_bridge.history.envelope import DamagedObjectError, Packer, unpack
+from ci_bridge.history.envelope import DamagedObjectError, Packer, UnsignedObjectError, unpack
+from ci_bridge.history.recording import RunRecord
 from ci_bridge.history.saving import previous_of
-from ci_bridge.history.segments import NewerSegmentError, SegmentLimits, decode
+from ci_bridge.history.segments import NewerSegmentError, SegmentLimits, decode, encode
 from ci_bridge.history.store import History
 from ci_bridge.models import StoredObject
-from ci_bridge.protocols import SupportsStore
+from ci_bridge.protocols import Listing, SupportsStore
 
 SEGMENT_DAYS = 30
 """How long a segment is kept; must outlive the longest gap between two compactions."""
@@ -39,10 +40,14 @@ _FIRST_LISTED = 100
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LEVEL = 1  # the outcomes inside are packed already
 _LARGEST_BASE = 1 << 30
+_OTHERS = (
+    "what the project's other pipelines, or builds that anybody can start, have stored was passed over: "
+    "pipelines share a history if they name the same history_key"
+)
 
 
 class DamagedStoreError(HistoryError):
-    """There are bases, but none can be used; nothing may begin afresh beside them."""
+    """There are bases, but none can be used or told to be ours; nothing may begin afresh beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Reading:
     Attributes:
         base: The base, None where there is none yet.
         read: Segments that were added to it.
-        left: Listed segments that were not: over the limit of a pull request, or out of time.
+        left: Listed segments that were not: over the limit of a pull request, out of time, or of an origin that
+            would have taken too long to find out.
         waiting: When the segments were stored that no base covers, oldest first.
         notes: What a person should know.
     """
@@ -79,6 +85,8 @@ class TravellingHistory:
         store: Where base and segments are.
         cache: The working copy: an ordinary history file, replaced by :meth:`fetch`.
         key: Name of the history where one project keeps several (option ``history_key``).
+        secret: What objects are signed with (option ``history_secret``); those without its signature are not there for
+            us. Empty signs nothing and takes any.
         limits: Caps for a base and for a segment.
         pause: Called before each download; it may raise to stop, and answers False where time is short.
         segment_days: How long the store keeps a segment, and base_days a base.
@@ -94,7 +102,9 @@ class TravellingHistory:
     segment_days: int = SEGMENT_DAYS
     base_days: int = BASE_DAYS
     reading: Reading | None = None
+    secret: bytes = b""
     _turn: int = 0
+    _unsigned: set[str] = field(default_factory=set)
     _own: list[tuple[StoredObject, str]] = field(default_factory=list)
 
     @property
@@ -137,19 +147,66 @@ class TravellingHistory:
 
     def _fetch(self, fresh: Path, *, pull_request: bool) -> Reading:
         notes: list[str] = []
-        base, covered = self._restore(self._bases(), fresh, notes)
+        bases = self._list_bases(most=_BASES_LISTED if pull_request else MOST_LISTED)
+        try:
+            base, covered = self._restore(bases, fresh, notes)
+        except DamagedStoreError:
+            if pull_request or (bases.is_whole and not bases.unsure):
+                raise
+            base, covered = self._restore(self._list(self.base_name, MOST_LISTED), fresh, notes)
+        if base is None and bases.has_others:
+            notes.append(_OTHERS)
         listed = self._list_segments(covered, most=_FIRST_LISTED if pull_request else MOST_LISTED)
-        uncovered = [one for one in listed if one.id not in covered]
+        segments = sorted(listed, key=_age)
+        uncovered = [one for one in segments if one.id not in covered]
+        unsure = sum(one.id not in covered for one in listed.unsure)
         wanted = uncovered[-MOST_SEGMENTS_FOR_PULL_REQUEST:] if pull_request else uncovered
+        if unsure:
+            notes.append(f"segments of {unsure} more builds were left: where they come from takes too long to find out")
+        if not listed.is_whole and len(uncovered) == len(segments) and len(uncovered) == len(wanted):
+            notes.append("older segments may be missing: the list of what is stored was too long to read to its end")
         read = added = 0
         if wanted:
             with History.writing(fresh, limits=self.limits) as history:
                 read, added = self._add(history, wanted, notes)
-        return Reading(base, read, len(uncovered) - added, tuple(one.created_at for one in uncovered), tuple(notes))
+        waiting = tuple(one.created_at for one in uncovered if one.id not in self._unsigned)
+        return Reading(base, read, len(uncovered) + unsure - added, waiting, tuple(notes))
 
-    def _bases(self) -> list[StoredObject]:
-        found = [one for one in self.store.list_objects(self.base_name, _BASES_LISTED) if one.name == self.base_name]
-        return sorted(found, key=_age, reverse=True)
+    def _list_bases(self, most: int = MOST_LISTED) -> Listing:
+        """All that may be used. Listing goes on until there is one.
+
+        Raises:
+            DamagedStoreError: None could be told to be ours among those that there are.
+        """
+        for size in sorted({_BASES_LISTED, most}):
+            found = self._list(self.base_name, size)
+            if found or (found.is_whole and not found.unsure):
+                return found
+        raise DamagedStoreError(
+            f"too many objects are called {self.base_name} to find out which of them are to be trusted",
+            hint="set history_key to a name of its own",
+        )
+
+    def bases(self) -> list[StoredObject]:
+        """The bases that may be used, newest first.
+
+        Raises:
+            DamagedStoreError: None could be told to be ours among those that there are.
+            PlatformError: The store does not answer.
+        """
+        return sorted(self._list_bases(), key=_age, reverse=True)
+
+    def _list(self, name: str, limit: int) -> Listing:
+        """What the store lists under this name, or of names that begin so."""
+        found = self.store.list_objects(name, limit, every_pipeline=bool(self.key))
+        fits = [
+            one
+            for one in found
+            if (one.name == name or (name.endswith("-") and one.name.startswith(name))) and one.id not in self._unsigned
+        ]
+        if isinstance(found, Listing):
+            return Listing(fits, is_whole=found.is_whole, unsure=found.unsure, has_others=found.has_others)
+        return Listing(fits, is_whole=len(found) < limit)
 
     def _restore(
         self, bases: Sequence[StoredObject], fresh: Path, notes: list[str]
@@ -159,13 +216,16 @@ class TravellingHistory:
         Older ones are the fallback; a history never begins afresh while there is a base.
         """
         problem: HistoryError | PlatformError | None = None
-        for base in bases:
+        for base in sorted(bases, key=_age, reverse=True):
             try:
                 return base, self._take_base(self.store.get_object(base, _LARGEST_BASE), fresh)
             except NotFoundError as error:
                 problem = problem or error  # dropped since it was listed; or hidden from us, which looks the same
             except NewerHistoryError:
                 raise  # V
+            except UnsignedObjectError as error:
+                self._unsigned.add(base.id)
+                notes.append(f"the base of {base.created_at:%Y-%m-%d %H:%M} UTC was passed over: {error}")
             except HistoryError as error:
                 problem = error
                 notes.append(f"the base of {base.created_at:%Y-%m-%d %H:%M} UTC was passed over: {error}")
@@ -176,7 +236,7 @@ class TravellingHistory:
     def _take_base(self, data: bytes, fresh: Path) -> set[str]:
         try:
             with fresh.open("wb") as stream:
-                for piece in unpack(data, self.limits.size):
+                for piece in unpack(data, self.limits.size, self.secret):
                     stream.write(piece)
             with History.read(fresh, limits=self.limits) as history:
                 return history.covered()
@@ -188,32 +248,36 @@ class TravellingHistory:
         with private_copy(path, self.limits) as copy:
             open_checked(copy, path, self.limits, Deadline(self.limits.seconds)).close()
 
-    def _list_segments(self, covered: set[str], most: int) -> list[StoredObject]:
-        """Oldest first. Listing goes on while what it meets is not covered yet."""
+    def _list_segments(self, covered: set[str], most: int) -> Listing:
+        """Listing goes on while what it meets is not covered yet."""
         size = min(_FIRST_LISTED, most)
         while True:
-            found = list(self.store.list_objects(self.segment_prefix, size))
-            segments = sorted((one for one in found if one.name.startswith(self.segment_prefix)), key=_age)
-            seen = all(one.id in covered for one in segments[: _FIRST_LISTED // 4])
-            if len(found) < size or size >= most or (segments and seen):
-                return segments
+            found = self._list(self.segment_prefix, size)
+            oldest = sorted(found, key=_age)[: _FIRST_LISTED // 4]
+            open_ends = not found.is_whole and not (oldest and all(one.id in covered for one in oldest))
+            if size >= most or not (open_ends or any(one.id not in covered for one in found.unsure)):
+                return found
             size = min(size * 8, most)
 
     def _add(self, history: History, wanted: Iterable[StoredObject], notes: list[str]) -> tuple[int, int]:
         """Fold segments into the working copy; how many runs were read, and how many objects are done with."""
-        read = done = 0
+        read = done = unsigned = 0
         for one in wanted:
             if not self.pause():
                 notes.append("time is short: not all segments were read")
                 break
             try:
-                segment = decode(self.store.get_object(one, self.segment_limits.packed), self.segment_limits)
+                data = self.store.get_object(one, self.segment_limits.packed)
+                segment = decode(data, self.segment_limits, self.secret)
                 history.add_segment(one, segment)
                 read += 1
             except DamagedObjectError as error:
                 # R: what is stored does not change, so it is bad for ever.
                 notes.append(f"the segment {one.id} is damaged and was passed over: {error}")
                 history.cover(one.id)
+            except UnsignedObjectError:
+                self._unsigned.add(one.id)
+                unsigned += 1
             except NewerSegmentError as error:
                 notes.append(f"a segment was left for a newer ci-bridge: {error}")
                 continue
@@ -225,6 +289,8 @@ class TravellingHistory:
                 notes.append(f"a segment could not be read this time: {error}")
                 continue
             done += 1
+        if unsigned:
+            notes.append(f"passed over because they are not signed with history_secret: {unsigned} segments")
         return read, done
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -240,12 +306,19 @@ class TravellingHistory:
         Raises:
             PlatformError: If the store refuses; the run is lost to others then, and to nobody else.
         """
-        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
-        tail = "-".join(filter(None, (_plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
-        stored = self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
+        stored = self._put_segment(uid, data, shard)
         if all(stored.id != own.id for own, _ in self._own):
             self._own.append((stored, uid))
         return stored
+
+    def forget(self, uid: str, *, now: datetime) -> None:
+        """Have everybody forget a run. The wish travels like a segment: no base that is made meanwhile undoes it."""
+        self._put_segment(uid, encode(RunRecord(uid, now), forgotten=True, secret=self.secret), "forgotten")
+
+    def _put_segment(self, uid: str, data: bytes, shard: str) -> StoredObject:
+        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
+        tail = "-".join(filter(None, (_plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
+        return self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
 
     def why_compact(self, *, main: bool, now: datetime) -> str:
         """Why a trusted job should compact now (C), empty if it should not.
@@ -285,7 +358,13 @@ class TravellingHistory:
         return self.compact(retention_days=retention_days, now=now, reason=reason)
 
     def compact(
-        self, *, retention_days: int, now: datetime | None = None, reason: str = "asked for", force: bool = False
+        self,
+        *,
+        retention_days: int,
+        now: datetime | None = None,
+        reason: str = "asked for",
+        force: bool = False,
+        at_once: bool = False,
     ) -> str:
         """Fold every uncovered segment into the working copy and store it as a new base (C).
 
@@ -293,7 +372,11 @@ class TravellingHistory:
             retention_days: Runs older than that are dropped.
             now: By the store's clock; by default that of the newest object listed.
             reason: For the answer.
-            force: Drop more than half of the runs if so many are too old, and compact however young the base is.
+            at_once: Compact however young the newest base is.
+            force: That, and drop more than half of the runs if so many are too old.
+
+        Returns:
+            What was done; empty if nothing was, because there is nothing yet or the newest base is too young.
 
         Raises:
             HistoryError: Nothing was stored.
@@ -301,13 +384,13 @@ class TravellingHistory:
         """
         if self.reading is None:
             raise HistoryError("the history was not read, so it cannot be compacted")
-        bases = self._bases()
+        bases = self.bases()
         notes: list[str] = []
-        listed = self.store.list_objects(self.segment_prefix, MOST_LISTED)
-        segments = sorted((one for one in listed if one.name.startswith(self.segment_prefix)), key=_age)
+        listed = self._list(self.segment_prefix, MOST_LISTED)
+        segments = sorted(listed, key=_age)
         times = [one.created_at for one in (*segments, *bases, *(own for own, _ in self._own))]
         now = max([*times, *([now] if now else [])], default=datetime.now(UTC))
-        if bases and now - bases[0].created_at < _HOUR and not force:
+        if bases and now - bases[0].created_at < _HOUR and not (at_once or force):
             return ""  # D: at most one an hour; another job was quicker
         with History.writing(self.cache, limits=self.limits) as history:
             for own, uid in self._own:
@@ -316,12 +399,13 @@ class TravellingHistory:
             covered = history.covered()
             read, _ = self._add(history, (one for one in segments if one.id not in covered), notes)
             history.prune(retention_days, now=now, force=force)
-            history.settle({one.id for one in segments}, now=now, before=now - timedelta(days=2 * self.segment_days))
+            known = {one.id for one in (*listed, *listed.unsure)}
+            history.settle(known, now=now, before=now - timedelta(days=2 * self.segment_days))
             notes += history.warnings
         if not self.cache.exists():
             return ""  # there is nothing yet
         self._check(self.cache)
-        stored = self.store.put_object(self.base_name, _packed(self.cache), self.base_days)
+        stored = self.store.put_object(self.base_name, _packed(self.cache, self.secret), self.base_days)
         self.reading, self._own = Reading(stored, notes=tuple(notes)), []
         if not self.store.store_expires:
             self._clear_away(stored, segments, now)
@@ -329,7 +413,7 @@ class TravellingHistory:
 
     def _clear_away(self, own: StoredObject, segments: Sequence[StoredObject], now: datetime) -> None:
         """D: where nothing expires by itself, drop old bases, and segments past their time covered for a day."""
-        bases = self._bases()
+        bases = self.bases()
         if not bases or bases[0].id != own.id:
             return  # another base is the newest, and it may not cover what ours does
         with History.read(self.cache, limits=self.limits) as history:
@@ -352,8 +436,8 @@ def _plain(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _packed(path: Path) -> bytes:
-    packer = Packer(_LEVEL)
+def _packed(path: Path, secret: bytes) -> bytes:
+    packer = Packer(_LEVEL, secret)
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
             packer.write(piece)

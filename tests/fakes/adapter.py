@@ -37,6 +37,7 @@ from ci_bridge.protocols import (
     SupportsSummary,
     SupportsTestRuns,
     SupportsUpload,
+    Trigger,
 )
 
 
@@ -231,6 +232,7 @@ class JobAdapter(FakeAdapter, SupportsStore, SupportsPullRequests):
     host: FakeHost = field(default_factory=FakeHost)
     trusted: bool = False
     triggered_by: str | None = None
+    trigger: Trigger = Trigger()  # noqa: RUF009 - a frozen value
     before: Callable[[str], None] = lambda name: None
     store_expires: bool = True
 
@@ -288,7 +290,7 @@ class JobAdapter(FakeAdapter, SupportsStore, SupportsPullRequests):
         self._call("put_object", lambda: self.host.puts.append(Put(stored, data, self.trusted)))
         return stored
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         self._call("list_objects", lambda: None)
         with self.host.lock:
             found = [put.stored for put in self.host.puts if put.trusted and put.stored.name.startswith(prefix)]

@@ -63,9 +63,11 @@ ROUTES = (
     _route("PATCH", f"{REPO}/issues/comments/{{key}}", "_update_comment", "issues:write", "pull-requests:write"),
     _route("DELETE", f"{REPO}/issues/comments/{{key}}", "_delete_comment", "issues:write", "pull-requests:write"),
     _route("GET", f"{REPO}/commits/{{sha}}/pulls", "_pulls_of_commit", "pull-requests:read"),
+    _route("GET", f"{REPO}/pulls", "_list_pulls", "pull-requests:read"),
     _route("GET", f"{REPO}/actions/artifacts", "_list_artifacts", "actions:read"),
     _route("GET", f"{REPO}/actions/artifacts/{{key}}/zip", "_download_artifact", "actions:read"),
     _route("GET", f"{REPO}/actions/runs", "_list_runs", "actions:read"),
+    _route("GET", f"{REPO}/actions/workflows/{{workflow}}/runs", "_list_runs", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}", "_run", "actions:read"),
     _route("GET", f"{REPO}/actions/runs/{{run}}/artifacts", "_list_artifacts", "actions:read"),
 )
@@ -450,8 +452,25 @@ class FakeGitHub:
 
     def _pulls_of_commit(self, token: Token, request: Request, repository: Repository, sha: str) -> Response:
         repository.must_know(sha)
-        found = [pull for pull in repository.pulls.values() if sha in (pull.head_sha, *pull.commits)]
+        # A fork's commits are none of this repository's: GitHub answers an empty list for their heads.
+        own = [pull for pull in repository.pulls.values() if pull.head in (None, repository)]
+        found = [pull for pull in own if sha in (pull.head_sha, *pull.commits)]
         return self._page(request, [self.show.pull(repository, pull) for pull in found])
+
+    def _list_pulls(self, token: Token, request: Request, repository: Repository) -> Response:
+        state, head = request.query.get("state", "open"), request.query.get("head", "")
+        owner, _, branch = head.partition(":")
+        found = [
+            pull
+            for pull in repository.pulls.values()
+            if state in ("all", pull.state)
+            # What is not of the form owner:branch is passed over, as GitHub does.
+            and (
+                not branch
+                or (pull.head is not None and (pull.head.full_name.partition("/")[0], pull.branch) == (owner, branch))
+            )
+        ]
+        return self._page(request, [self.show.pull(repository, pull) for pull in found[::-1]])
 
     # -- runs and artifacts --------------------------------------------------------------------------------------------
 
@@ -464,11 +483,16 @@ class FakeGitHub:
     def _run(self, token: Token, request: Request, repository: Repository, run: str) -> Response:
         return Response.json(200, self.show.run(repository, self._run_of(repository, run)))
 
-    def _list_runs(self, token: Token, request: Request, repository: Repository) -> Response:
+    def _list_runs(
+        self, token: Token, request: Request, repository: Repository, workflow: str | None = None
+    ) -> Response:
         branch, event = request.query.get("branch"), request.query.get("event")
+        runs = [run for run in repository.runs.values() if workflow in (None, run.file)]
+        if workflow and not runs:
+            raise Refusal(404, "Not Found")
         found = [
             self.show.run(repository, run)
-            for run in sorted(repository.runs.values(), key=lambda run: (run.started, run.id), reverse=True)
+            for run in sorted(runs, key=lambda run: (run.started, run.id), reverse=True)
             if run.id not in self.hidden and branch in (None, run.head_branch) and event in (None, run.event)
         ]
         # GitHub shows a filtered list's first thousand only, and says how many it shows.

@@ -249,6 +249,11 @@ class Run:
     jobs: list[Job] = field(default_factory=list)
     backend: str = field(default_factory=lambda: str(uuid.uuid4()))
 
+    @property
+    def file(self) -> str:
+        """Name of its workflow's file; ``path`` may bear a ref behind it."""
+        return self.path.partition("@")[0].rpartition("/")[2]
+
 
 @dataclass(eq=False)
 class Job:

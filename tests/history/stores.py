@@ -88,7 +88,7 @@ class VirtualStore(SupportsStore):
         ]
         return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         self.fails("list", None)
         return self._listed(prefix)[:limit]
 

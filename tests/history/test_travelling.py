@@ -495,7 +495,7 @@ def test_two_bases_at_once_lose_nothing(store: VirtualStore, tmp_path: Path) -> 
     two.compact(retention_days=90, now=store.now, force=True)
     store.now += timedelta(seconds=1)
     stored = store.list_objects
-    store.list_objects = lambda prefix, limit: [  # type: ignore[method-assign]
+    store.list_objects = lambda prefix, limit, **_: [  # type: ignore[method-assign]
         one for one in stored(prefix, limit) if not one.name.startswith(SEGMENT)
     ]  # the listing does not show what the other already covers
     one.compact(retention_days=90, now=store.now, force=True)

@@ -43,6 +43,7 @@ from ci_bridge.platforms.github import artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
 from ci_bridge.platforms.github.results_service import ResultsService
+from ci_bridge.platforms.github.run_origins import own_workflow
 from ci_bridge.platforms.github.runner import RunnerAdapter, disk_errors, store, upload
 from ci_bridge.protocols import (
     SupportsAnnotations,
@@ -53,10 +54,12 @@ from ci_bridge.protocols import (
     SupportsStore,
     SupportsTestRuns,
     SupportsUpload,
+    Trigger,
 )
 
 BOT = "github-actions[bot]"
 """The author that the job's own token has."""
+NO_TRIGGER = Trigger()
 _COMMENT_PAGES = 100
 _CHECK_PAGES = 3
 
@@ -87,7 +90,7 @@ class GitHubAdapter(
         session: Pinned to the API, with the token.
         api_url: Of the REST API.
         stdout: Where the runner reads commands.
-        triggering_run: Id of the run that started this one, in a ``workflow_run`` event.
+        trigger: The run that started this one, in a ``workflow_run`` event.
     """
 
     max_annotations = check_runs.MAX_ANNOTATIONS
@@ -102,14 +105,14 @@ class GitHubAdapter(
         session: OriginSession,
         api_url: str,
         stdout: TextIO,
-        triggering_run: str | None = None,
+        trigger: Trigger = NO_TRIGGER,
     ) -> None:
         super().__init__(context, env, stdout=stdout)
         self._session = session
         self._github = _requester_over(session, api_url)
         self._path = f"/repos/{context.repository}"
         self._repository = Repository(self._github, url=self._path)
-        self._triggering_run = triggering_run
+        self._trigger = trigger
         self._lists = Lists(lambda path, query: self._github.requestJsonAndCheck("GET", path, dict(query)))
         self._reader = ArtifactReader(
             context,
@@ -117,6 +120,7 @@ class GitHubAdapter(
             self._lists,
             root=urlsplit(api_url).path.rstrip("/"),
             is_protected=env.get("GITHUB_REF_PROTECTED", "").lower() == "true",
+            workflow=own_workflow(env, context),
         )
         self._author: str | None = None
         self._check_run: _CheckRun | None = None
@@ -256,20 +260,37 @@ class GitHubAdapter(
             except NotFoundError:
                 return  # gone already
 
+    @property
+    def trigger(self) -> Trigger:
+        return self._trigger
+
     def pull_requests_of(self, sha: str) -> Sequence[PullRequest]:
+        """The open pull requests with this head.
+
+        A fork's commit is none of this repository's, and mostly nothing is found by it. So where the event names the
+        fork, those of its branch are asked for, too. GitHub passes over a filter that it does not understand: what
+        comes is looked at in any case.
+        """
+        sha, trigger = sha_of(sha), self._trigger
         with understood():
-            pulls = self._lists.items(f"{self._path}/commits/{sha_of(sha)}/pulls", None, most=3)
-            return [
-                PullRequest(
-                    str(pull["number"]),
-                    pull["head"]["sha"],
-                    pull["head"]["ref"],
-                    (pull["head"].get("repo") or {}).get("full_name"),
-                    pull["base"]["ref"],
-                )
-                for pull in pulls
-                if pull.get("state") == "open" and pull["head"]["sha"] == sha
-            ]
+            found = self._open_pulls(sha, f"{self._path}/commits/{sha}/pulls")
+            if not found and trigger.repository and trigger.branch:
+                head = f"{trigger.repository.partition('/')[0]}:{trigger.branch}"
+                found = self._open_pulls(sha, f"{self._path}/pulls", state="open", head=head)
+            return found
+
+    def _open_pulls(self, sha: str, path: str, **query: str) -> list[PullRequest]:
+        return [
+            PullRequest(
+                str(pull["number"]),
+                pull["head"]["sha"],
+                pull["head"]["ref"],
+                (pull["head"].get("repo") or {}).get("full_name"),
+                pull["base"]["ref"],
+            )
+            for pull in self._lists.items(path, None, most=3, **query)
+            if pull.get("state") == "open" and pull["head"]["sha"] == sha
+        ]
 
     # Artifacts and the store
 
@@ -285,17 +306,19 @@ class GitHubAdapter(
             hint="use the ci-bridge action instead of a `run:` step; see docs/history.md",
         )
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
-        return self._reader.trusted_objects(prefix, limit)
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
+        return self._reader.trusted_objects(prefix, limit, every_workflow=every_pipeline)
 
     def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
         return self._reader.objects_of_run(self._context.build_id, prefix)[::-1]
 
     def list_triggering(self, prefix: str) -> Sequence[StoredObject]:
-        return self._reader.objects_of_run(self._triggering_run, prefix)
+        return self._reader.objects_of_run(self._trigger.id, prefix)
 
     def get_object(self, stored: StoredObject, limit: int) -> bytes:
-        return self._reader.object_bytes(stored, limit)
+        # What another run stored may have gone up by a step of its own, which calls the file inside what it likes.
+        foreign = bool(self._trigger.id) and stored.build_id == self._trigger.id
+        return self._reader.object_bytes(stored, limit, None if foreign else artifact_names.STORE_MEMBER)
 
     def delete_object(self, stored: StoredObject) -> None:
         raise PlatformError(f"{stored.name}: GitHub's artifacts are left to expire; nothing is deleted")
@@ -318,9 +341,9 @@ class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
         api_url: str,
         stdout: TextIO,
         service: ResultsService,
-        triggering_run: str | None = None,
+        trigger: Trigger = NO_TRIGGER,
     ) -> None:
-        super().__init__(context, env, session=session, api_url=api_url, stdout=stdout, triggering_run=triggering_run)
+        super().__init__(context, env, session=session, api_url=api_url, stdout=stdout, trigger=trigger)
         self._service = service
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ci_bridge.errors import CIBridgeError, NotFoundError, PlatformError
@@ -15,6 +15,13 @@ PAGE = 100
 
 Get = Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Any], Any]]
 """A GET of a path with a query; answers headers in lower case and the parsed body."""
+
+
+class Page(NamedTuple):
+    """One page of a list, and whether the list ends with it."""
+
+    items: list[Any]
+    is_last: bool
 
 
 class Lists:
@@ -27,19 +34,24 @@ class Lists:
     def __init__(self, get: Get) -> None:
         self.get = get
 
-    def pages(self, path: str, key: str | None, *, most: int, **query: str) -> Iterator[list[Any]]:
-        """The pages of a list, at most ``most``; ``key`` is where the answer has it."""
-        for page in range(1, most + 1):
-            numbers = {"per_page": PAGE} if page == 1 else {"per_page": PAGE, "page": page}
-            headers, data = self.get(path, {**query, **numbers})
-            yield data[key] if key else data
-            if 'rel="next"' not in headers.get("link", ""):
+    def page(self, path: str, key: str | None, number: int, **query: str) -> Page:
+        """One page, counted from 1; ``key`` is where the answer has the list."""
+        numbers = {"per_page": PAGE} if number == 1 else {"per_page": PAGE, "page": number}
+        headers, data = self.get(path, {**query, **numbers})
+        return Page(data[key] if key else data, 'rel="next"' not in headers.get("link", ""))
+
+    def pages(self, path: str, key: str | None, *, most: int, **query: str) -> Iterator[Page]:
+        """The pages of a list, at most ``most``."""
+        for number in range(1, most + 1):
+            page = self.page(path, key, number, **query)
+            yield page
+            if page.is_last:
                 return
 
     def items(self, path: str, key: str | None, *, most: int, **query: str) -> Iterator[Any]:
         """What is on the pages."""
         for page in self.pages(path, key, most=most, **query):
-            yield from page
+            yield from page.items
 
 
 @contextmanager

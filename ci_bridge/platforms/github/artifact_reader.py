@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ci_bridge.atomic import open_atomically
-from ci_bridge.errors import NotFoundError, PlatformError
+from ci_bridge.errors import PlatformError
 from ci_bridge.models import Artifact, ArtifactQuery, BuildContext, StoredObject
 from ci_bridge.platforms._http import OriginSession
 from ci_bridge.platforms.github import artifact_names, single_zip
-from ci_bridge.platforms.github.answers import Lists, number_of, time_of, understood
+from ci_bridge.platforms.github.answers import PAGE, Lists, Page, number_of, time_of, understood
+from ci_bridge.platforms.github.run_origins import RUN_PAGES, TRUSTED_EVENTS, RunOrigins
 from ci_bridge.platforms.github.runner import disk_errors
+from ci_bridge.protocols import Listing
 
-TRUSTED_EVENTS = frozenset({"push", "schedule", "workflow_dispatch", "repository_dispatch"})
-"""Events that only those can cause who may write to the repository."""
 MAX_DOWNLOAD = 4 << 30
 
-_FEW_PAGES, _MANY_PAGES = 3, 100
-_RUN_PAGES = 10
+_FEW_PAGES, _MANY_PAGES = 2, 100
 _SINGLE_RUNS = 10
 
 
@@ -35,10 +34,18 @@ class ArtifactReader:
         lists: Reads its lists.
         root: Path of the API's root on the server, without a slash at the end.
         is_protected: True if the branch that is built is protected.
+        workflow: File of the workflow that this build belongs to, empty if that is not known.
     """
 
     def __init__(
-        self, context: BuildContext, session: OriginSession, lists: Lists, *, root: str, is_protected: bool
+        self,
+        context: BuildContext,
+        session: OriginSession,
+        lists: Lists,
+        *,
+        root: str,
+        is_protected: bool,
+        workflow: str = "",
     ) -> None:
         self._context = context
         self._session = session
@@ -47,8 +54,8 @@ class ArtifactReader:
         self._url = f"{session.origin}{root}{self._path}"
         self._is_protected = is_protected
         self._default_branch = context.default_branch
-        self._events: dict[int, str] = {}
-        self._run_pages: dict[str, Iterator[list[Any]]] = {}
+        self._of_workflow = RunOrigins(lists, self._path, workflow)
+        self._of_repository = RunOrigins(lists, self._path, "") if workflow else self._of_workflow
 
     def artifacts(self, query: ArtifactQuery) -> list[Artifact]:
         """Matching artifacts among the repository's thousand newest, whoever made them; newest first."""
@@ -76,23 +83,39 @@ class ArtifactReader:
             for chunk in single_zip.unpack(archive, title=artifact.name, limit=MAX_DOWNLOAD, name=name):
                 out.write(chunk)
 
-    def trusted_objects(self, prefix: str, limit: int) -> list[StoredObject]:
-        """The newest objects of runs that none but those who may write to the repository can have started."""
-        found: list[StoredObject] = []
+    def trusted_objects(self, prefix: str, limit: int, *, every_workflow: bool = False) -> Listing:
+        """The newest objects of runs that none but those who may write to the repository can have started.
+
+        Args:
+            prefix: Ends in ``-``, or is the whole name.
+            limit: The most that is wanted; up to a hundred are looked for in few calls.
+            every_workflow: Believe the repository's other workflows, too.
+        """
+        found, unsure, has_others, is_whole = list[StoredObject](), list[StoredObject](), False, True
+        is_brief, is_name = limit <= PAGE, not prefix.endswith("-")
+        origins = self._of_repository if every_workflow else self._of_workflow
+        pages = RUN_PAGES if not is_brief else 1
+        # What goes by one name is the base: the newest is worth a call of its own.
+        singles = _SINGLE_RUNS if not is_brief else int(is_name)
         with understood():
             branches = self._trusted_branches()
-            # Who wants no more reads beside a base that covers what is older.
-            most = _FEW_PAGES if limit <= 100 else _MANY_PAGES
-            for page in self._object_pages(prefix, most):
-                candidates = [facts for facts in page if _is_own(facts) and _branch(facts) in branches]
-                self._learn_events(candidates)
-                found += [_object(facts) for facts in candidates if self._events.get(_run(facts)) in TRUSTED_EVENTS]
-                if len(found) >= limit:
+            for page in self._object_pages(prefix, _FEW_PAGES if is_brief else min(_MANY_PAGES, limit // 50)):
+                candidates = [facts for facts in page.items if _is_own(facts) and _branch(facts) in branches]
+                singles -= origins.learn(
+                    {_run(facts): _branch(facts) for facts in candidates}, pages=pages, singles=singles
+                )
+                for facts in candidates:
+                    believed = origins.is_believed(_run(facts), _branch(facts))
+                    has_others |= believed is False
+                    if believed is not False:
+                        (found if believed else unsure).append(_object(facts))
+                is_whole = page.is_last and len(found) <= limit
+                if len(found) >= limit or (is_brief and is_name and found):
                     break
-        return found[:limit]
+        return Listing(found[:limit], is_whole=is_whole, unsure=unsure, has_others=has_others)
 
     def objects_of_run(self, run_id: str | None, prefix: str) -> list[StoredObject]:
-        """What the jobs of a run stored, newest first; trusted or not."""
+        """What the jobs of a run stored under such names, by whichever tool, newest first; trusted or not."""
         if not run_id:
             return []
         path = f"{self._path}/actions/runs/{number_of(run_id, 'run')}/artifacts"
@@ -101,10 +124,10 @@ class ArtifactReader:
             found = [_object(facts) for facts in artifacts if _is_object(facts, prefix)]
         return sorted(found, key=lambda one: (one.created_at, int(one.id)), reverse=True)
 
-    def object_bytes(self, stored: StoredObject, limit: int) -> bytes:
-        """What an object holds."""
+    def object_bytes(self, stored: StoredObject, limit: int, member: str | None = artifact_names.STORE_MEMBER) -> bytes:
+        """What an object holds; ``member`` is what the one file inside must be called, None for any name."""
         with self._archive(stored.id, limit + (1 << 20)) as archive:
-            chunks = single_zip.unpack(archive, title=stored.name, limit=limit, name=artifact_names.STORE_MEMBER)
+            chunks = single_zip.unpack(archive, title=stored.name, limit=limit, name=member)
             return b"".join(chunks)
 
     @contextmanager
@@ -136,24 +159,22 @@ class ArtifactReader:
             time_of(facts.get("expires_at")),
         )
 
-    def _object_pages(self, prefix: str, most: int) -> Iterator[list[Mapping[str, Any]]]:
+    def _object_pages(self, prefix: str, most: int) -> Iterator[Page]:
         """The stored objects with this prefix, newest first, page by page.
 
         GitHub finds artifacts by their whole name only. What has one fixed name, like the base, is found at once so; a
-        busy repository has it on none of the first pages.
+        busy repository has it on none of the first pages. It may have the name of a second attempt.
         """
         path = f"{self._path}/actions/artifacts"
-        if not prefix.endswith("-"):
-            found = [
-                facts
-                for facts in self._lists.items(path, "artifacts", most=_MANY_PAGES, name=prefix)
-                if _is_object(facts, prefix)
-            ]
-            if found:
-                yield found
+        names = [] if prefix.endswith("-") else [prefix, artifact_names.again(prefix, 2)]
+        for query in [{"name": name} for name in names] or [{}]:
+            is_there, is_last = False, True
+            for page in self._lists.pages(path, "artifacts", most=most, **query):
+                objects = [facts for facts in page.items if _is_object(facts, prefix)]
+                is_there, is_last = is_there or any(map(_is_own, objects)), page.is_last
+                yield Page(objects, is_last)
+            if is_there or not is_last:
                 return
-        for page in self._lists.pages(path, "artifacts", most=most):
-            yield [facts for facts in page if _is_object(facts, prefix)]
 
     def _trusted_branches(self) -> set[str]:
         if self._default_branch is None:
@@ -163,24 +184,6 @@ class ArtifactReader:
         if self._is_protected and self._context.branch and self._context.event in TRUSTED_EVENTS:
             branches.add(self._context.branch)
         return branches
-
-    def _learn_events(self, candidates: Sequence[Mapping[str, Any]]) -> None:
-        """Find out what started the runs that these artifacts come from; a listing of artifacts does not tell."""
-        missing = {_run(facts): _branch(facts) for facts in candidates if _run(facts) not in self._events}
-        for branch in set(missing.values()):
-            if branch not in self._run_pages:
-                path = f"{self._path}/actions/runs"
-                self._run_pages[branch] = self._lists.pages(path, "workflow_runs", most=_RUN_PAGES, branch=branch)
-            for page in self._run_pages[branch]:  # newest first, going on where it was left
-                self._events |= {int(run["id"]): str(run["event"]) for run in page}
-                if not page or not missing.keys() - self._events.keys() or int(page[-1]["id"]) < min(missing):
-                    break
-        for run in sorted(missing.keys() - self._events.keys(), reverse=True)[:_SINGLE_RUNS]:
-            try:
-                _, facts = self._lists.get(f"{self._path}/actions/runs/{run}", {})
-                self._events[run] = str(facts["event"])
-            except NotFoundError:
-                self._events[run] = "deleted"
 
 
 def _object(facts: Mapping[str, Any]) -> StoredObject:

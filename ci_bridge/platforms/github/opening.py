@@ -14,7 +14,7 @@ from ci_bridge.platforms._http import Network, OriginSession
 from ci_bridge.platforms._read import Variables, read_json
 from ci_bridge.platforms.github.results_service import ResultsService
 from ci_bridge.platforms.github.runner import ActionRunnerAdapter, RunnerAdapter
-from ci_bridge.protocols import Adapter, Environment
+from ci_bridge.protocols import Adapter, Environment, Trigger
 
 logger = logging.getLogger("ci_bridge")
 
@@ -86,14 +86,27 @@ def open_adapter(
         token_name=name,
         permission=permission_for,
     )
-    trigger = (
-        read_json(Variables(env)("GITHUB_EVENT_PATH"))("workflow_run.id") if context.event == "workflow_run" else None
-    )
-    triggering_run = trigger.value if trigger else None
+    trigger = _trigger(env) if context.event == "workflow_run" else Trigger()
     if service is None:
-        return GitHubAdapter(context, env, session=session, api_url=api_url, stdout=out, triggering_run=triggering_run)
+        return GitHubAdapter(context, env, session=session, api_url=api_url, stdout=out, trigger=trigger)
     return GitHubActionAdapter(
-        context, env, session=session, api_url=api_url, stdout=out, service=service, triggering_run=triggering_run
+        context, env, session=session, api_url=api_url, stdout=out, service=service, trigger=trigger
+    )
+
+
+def _trigger(env: Environment) -> Trigger:
+    event = read_json(Variables(env)("GITHUB_EVENT_PATH"))
+
+    def told(key: str) -> str:
+        fact = event(f"workflow_run.{key}")
+        return fact.value if fact else ""
+
+    attempt = told("run_attempt")
+    return Trigger(
+        id=told("id"),
+        attempt=int(attempt) if re.fullmatch(r"[0-9]{1,9}", attempt) else 0,
+        repository=told("head_repository.full_name"),
+        branch=told("head_branch"),
     )
 
 

@@ -31,6 +31,7 @@ from ci_bridge.platforms.github import artifact_names, single_zip
 from ci_bridge.platforms.github.adapter import GitHubActionAdapter
 from ci_bridge.platforms.github.artifact_names import Label
 from ci_bridge.platforms.github.results_service import ResultsService, backend_ids
+from ci_bridge.protocols import Listing
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import job_environment
 from tests.fakes.github_state import Run
@@ -418,22 +419,41 @@ def test_the_base_is_found_by_its_name_behind_many_others(github: FakeGitHub, ad
     assert len(github.calls) - before == 2  # the artifacts of this name, and what started their runs
 
 
+def test_a_base_whose_upload_was_tried_twice_is_found_under_its_second_name(
+    github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path
+) -> None:
+    main = open_job(github, tmp_path, "push")
+    github.results.inject(reset(path="CreateArtifact", committed=True))
+    error_of(lambda: main.put_object("ci-bridge-base", b"data", 3))
+    stored = main.put_object("ci-bridge-base", b"data", 3)
+    assert [artifact.name for artifact in github.artifacts] == ["ci-bridge-base~2"]
+    assert [one.id for one in adapter.list_objects("ci-bridge-base", 20)] == [stored.id]
+
+
 def test_reading_asks_for_few_pages_and_compacting_for_all(github: FakeGitHub, adapter: GitHubActionAdapter) -> None:
     run = github.add_run()
     number = store(github, run, f"{SEGMENT}1")
     for other in range(450):
         github.add_artifact(f"other-{other}", b"", run)
-    assert list(adapter.list_objects(SEGMENT, 100)) == [] and len(github.calls) == 3
-    assert [one.id for one in adapter.list_objects(SEGMENT, 20_000)] == [number]
+    brief = adapter.list_objects(SEGMENT, 100)
+    assert isinstance(brief, Listing) and (list(brief), brief.is_whole) == ([], False) and len(github.calls) == 2
+    whole = adapter.list_objects(SEGMENT, 20_000)
+    assert isinstance(whole, Listing) and ([one.id for one in whole], whole.is_whole) == ([number], True)
 
 
-def test_runs_behind_the_first_page_are_asked_for(github: FakeGitHub, adapter: GitHubActionAdapter) -> None:
+def test_runs_behind_the_first_page_are_asked_for_where_that_is_worth_it(
+    github: FakeGitHub, adapter: GitHubActionAdapter
+) -> None:
     runs = [github.add_run("push" if number % 2 else "workflow_run") for number in range(130)]
     for run in runs:
         store(github, run, f"{SEGMENT}{run.id}")
     before = len(github.calls)
-    assert len(adapter.list_objects(SEGMENT, 65)) == 65
-    assert len(github.calls) - before == 4  # two pages of artifacts, two of runs
+    brief = adapter.list_objects(SEGMENT, 100)
+    assert isinstance(brief, Listing) and (len(brief), len(brief.unsure)) == (50, 30)
+    assert len(github.calls) - before == 3  # two pages of artifacts, one of runs
+    whole = adapter.list_objects(SEGMENT, 101)
+    assert isinstance(whole, Listing) and (len(whole), len(whole.unsure)) == (65, 0)
+    assert len(github.calls) - before == 6  # the same again, and the second page of runs
 
 
 def test_the_default_branch_is_asked_for_where_the_event_does_not_tell(github: FakeGitHub, tmp_path: Path) -> None:

@@ -55,10 +55,16 @@ def test_a_walk_through_the_adapter_reaches_every_operation_of_the_contracts(
     adapter = opened(env)
     tour.show(adapter)
     tour.talk(adapter)
+    (tmp_path / "trusted").mkdir()
+    publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
+    assert [pull.number for pull in publishing.pull_requests_of("d" * 40)] == ["43"]
+    publishing.close()
     kept, _ = tour.keep(adapter, tmp_path)
-    without_event = opened({name: value for name, value in env.items() if name != "GITHUB_EVENT_PATH"})
-    assert tour.remember(without_event) == ["history-base"]
-    without_event.close()
+    assert tour.remember(adapter) == ["history-base"]
+    left_out = ("GITHUB_EVENT_PATH", "GITHUB_WORKFLOW_REF")  # so that branch and workflow are not known
+    told_little = opened({name: value for name, value in env.items() if name not in left_out})
+    assert tour.remember(told_little) == ["history-base"]
+    told_little.close()
     # A lost answer to a batch of annotations makes the adapter count what is there before it goes on.
     github.api.inject(failing(502, method="PATCH", path="/check-runs/", committed=True))
     with pytest.raises(PlatformError):
@@ -88,6 +94,10 @@ def test_every_call_of_the_api_names_the_version_and_the_type_it_wants(
     adapter = opened(env)
     tour.show(adapter)
     tour.talk(adapter)
+    (tmp_path / "trusted").mkdir()
+    publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
+    assert [pull.number for pull in publishing.pull_requests_of("d" * 40)] == ["43"]
+    publishing.close()
     tour.keep(adapter, tmp_path)
     adapter.close()
     for request in github.api.requests():

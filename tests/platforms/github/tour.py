@@ -93,5 +93,5 @@ def read(adapter: GitHubAdapter, to: Path) -> None:
 
 
 def remember(adapter: GitHubAdapter) -> list[str]:
-    """The names of the trusted objects."""
-    return [stored.name for stored in adapter.list_objects("history-", 10)]
+    """The names of the trusted objects, found as the base is: by the whole name."""
+    return [stored.name for stored in adapter.list_objects("history-base", 10)]
