@@ -15,7 +15,7 @@ from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
 from ci_bridge.legs import leg_of
 from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
-from ci_bridge.models import Receipt, Report, RunState
+from ci_bridge.models import Receipt, Report, RunState, StoredObject
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
 from ci_bridge.report import headline, render_comment, render_summary
 from ci_bridge.sharing import Siblings
@@ -24,6 +24,9 @@ from ci_bridge.workplace import Workplace
 
 _ROUNDS = 300
 """Times that one job writes the comment at most; each further one needs a part that was put in the meantime."""
+
+_PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks for this job's own part where the store's list lags behind."""
 
 
 def unwanted(place: Workplace, report: Report) -> Receipt | None:
@@ -74,8 +77,8 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
     seen: frozenset[str] | None = None
     try:
         own = await courier.ask(lambda: siblings.put(own, settings.artifact_retention_days))
+        listed = await _first_list(place, siblings)
         for _ in range(_ROUNDS):
-            listed = await courier.ask(siblings.listed)
             found = frozenset(stored.id for stored in listed)
             if found == seen:
                 break
@@ -88,6 +91,7 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
             receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
             if receipt.via != "comment" or _is_final(legs):
                 break
+            listed = await courier.ask(siblings.listed)
     except ConfigError:
         raise
     except CIBridgeError as error:
@@ -98,6 +102,25 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
         courier.warnings.extend(siblings.warnings)
     assert receipt is not None
     return receipt
+
+
+async def _first_list(place: Workplace, siblings: Siblings) -> list[StoredObject]:
+    """The parts as soon as this job's own is among them.
+
+    Only then every job that looks later sees it, too; otherwise the last two jobs could miss each other.
+    """
+    courier = place.courier
+    listed = await courier.ask(siblings.listed)
+    if not place.context.build_id:
+        return listed  # a job of no build has no siblings to list
+    for wait in _PATIENCE:
+        if siblings.shows_own or wait >= courier.deadline.remaining:
+            break
+        await courier.policy.sleep(wait)
+        listed = await courier.ask(siblings.listed)
+    if not siblings.shows_own:
+        courier.warnings.append("the comment may lack the newest shards: the store does not list this job's part yet")
+    return listed
 
 
 def _is_final(legs: Sequence[Leg]) -> bool:

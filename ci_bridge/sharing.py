@@ -67,12 +67,14 @@ class Siblings:
         store: Where they are.
         title: Of the report; jobs with another title are no siblings.
         own: This job's part, once it is put.
+        shows_own: True if the last listing showed it: what a store lists may lag behind what it holds.
         warnings: Parts that could not be read, each once.
     """
 
     store: SupportsStore
     title: str
     own: Leg | None = None
+    shows_own: bool = False
     warnings: list[str] = field(default_factory=list)
     _read: dict[str, Leg | None] = field(default_factory=dict)
     _tried: bool = False
@@ -103,7 +105,9 @@ class Siblings:
     def listed(self) -> list[StoredObject]:
         """The newest attempt of each shard that has reported, this job's own at least; one call of the store."""
         newest: dict[str, tuple[tuple[int, object, int, str], StoredObject]] = {}
+        self.shows_own = False
         for stored in self.store.list_siblings(self.prefix):
+            self.shows_own |= self.own is not None and stored.id == self.own.object_id
             match = _NAME.fullmatch(stored.name)
             if match is None or stored.size > MOST_STORED:
                 continue
