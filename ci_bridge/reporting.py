@@ -529,11 +529,26 @@ async def _annotations(place: Workplace, report: Report) -> Receipt:
         return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
     limit = min(settings.max_annotations, adapter.max_annotations)
     tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
-    chosen, total = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
-    receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(chosen))])
-    if total > len(chosen):
-        receipt = replace(receipt, reason="; ".join(filter(None, [f"{len(chosen)} of {total}", receipt.reason])))
-    return receipt
+    remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
+    # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
+    receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(remarks.shown))])
+    shown, placed, wanted = len(remarks.shown), remarks.placed, remarks.wanted
+    reasons = []
+    if not wanted:
+        reasons.append("no failures")
+    elif not tracked:
+        reasons.append("git lists no files here, so no failure has a place in the repository")
+    elif not placed:
+        reasons.append("no failure names a file and line in the repository")
+    elif shown < wanted:
+        reasons.append(f"{shown} of {wanted}")
+        if placed < wanted:
+            reasons.append(f"{wanted - placed} name no file and line in the repository")
+        if shown < placed:
+            reasons.append(f"at most {limit} are shown")
+    if receipt and not shown:
+        return skipped("annotations", "; ".join(reasons))
+    return replace(receipt, reason="; ".join([*reasons, *filter(None, [receipt.reason])]))
 
 
 def tracked_files(workspace: Path) -> list[str]:

@@ -180,7 +180,7 @@ class TestChannels:
         adapter = FakeAdapter()
         outcome = report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
         assert {r.channel: r.state for r in outcome.report.receipts} == {
-            "files": "sent", "outputs": "sent", "summary": "sent", "annotations": "sent", "run": "sent",
+            "files": "sent", "outputs": "sent", "summary": "sent", "annotations": "skipped", "run": "sent",
             "comment": "sent", "artifacts": "sent", "history": "sent",
         }  # fmt: skip
         assert adapter.outputs["conclusion"] == "failure" and adapter.outputs["failed"] == "1"

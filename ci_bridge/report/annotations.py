@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ci_bridge.models import Annotation, Case, JudgedCase, Report, Severity, Verdict
 from ci_bridge.report.escape import fold, reveal
@@ -21,9 +22,23 @@ _MESSAGE = 4_000
 _TITLE = 250
 
 
+class Remarks(NamedTuple):
+    """Annotations, and what they stand for.
+
+    Attributes:
+        shown: The annotations.
+        placed: How many there would be without a limit.
+        wanted: How many cases there are to be annotated, the ones without a place in the repository too.
+    """
+
+    shown: list[Annotation]
+    placed: int
+    wanted: int
+
+
 def build_annotations(
     report: Report, *, mode: str = "failures", limit: int = 50, tracked: Sequence[str] = ()
-) -> tuple[list[Annotation], int]:
+) -> Remarks:
     """Make the annotations of a run, the new failures first.
 
     Args:
@@ -32,12 +47,9 @@ def build_annotations(
         limit: The most to return.
         tracked: The repository's files as ``git ls-files`` prints them. A failure whose file is not one of them, or
             may be several of them, gets no annotation; nothing is opened.
-
-    Returns:
-        At most ``limit`` annotations, and how many there would be without a limit.
     """
     if mode == "none":
-        return [], 0
+        return Remarks([], 0, 0)
     index = SourceIndex(tracked, report.context.workspace)
     chosen = [judged for judged in all_judged(report) if mode == "all" or judged.case.is_failure]
     chosen.sort(key=lambda judged: _ORDER.index(judged.verdict) if judged.verdict in _ORDER else len(_ORDER))
@@ -50,7 +62,8 @@ def build_annotations(
         total += 1
         if len(found) < limit:
             found.append(_annotation(judged, *place))
-    return found, total
+    # More failed than were kept to be told one by one.
+    return Remarks(found, total, max(len(chosen), report.results.totals.red))
 
 
 def locate(case: Case, index: SourceIndex) -> tuple[str, int] | None:

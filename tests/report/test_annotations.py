@@ -171,19 +171,19 @@ def test_new_failures_come_first_and_the_total_counts_all() -> None:
         [known, new, shaky, nowhere],
         [judged(known, Verdict.KNOWN), judged(new), judged(shaky, Verdict.FLAKY), judged(nowhere)],
     )
-    found, total = build_annotations(report, mode="all", limit=2, tracked=TRACKED)
+    found, placed, wanted = build_annotations(report, mode="all", limit=2, tracked=TRACKED)
     assert [annotation.title.rsplit("::", 1)[-1] for annotation in found] == ["new", "test_reconnect"]
-    assert total == 3
+    assert (placed, wanted) == (3, 4)
     assert [annotation.severity for annotation in found] == [Severity.FAILURE, Severity.NOTICE]
-    failures, number = build_annotations(report, mode="failures", limit=50, tracked=TRACKED)
+    failures, *numbers = build_annotations(report, mode="failures", limit=50, tracked=TRACKED)
     assert [annotation.severity for annotation in failures] == [Severity.FAILURE, Severity.WARNING]
-    assert number == 2
-    assert build_annotations(report, mode="none", tracked=TRACKED) == ([], 0)
+    assert numbers == [2, 3]
+    assert build_annotations(report, mode="none", tracked=TRACKED) == ([], 0, 0)
 
 
 def test_an_annotation_says_what_failed_and_why() -> None:
     report = report_of([failed()], [judged(failed(), text="first seen here")])
-    (annotation,), _ = build_annotations(report, tracked=TRACKED)
+    (annotation,), *_ = build_annotations(report, tracked=TRACKED)
     assert annotation.title == "New failure: tests/test_cart.py::test_total"
     assert annotation.message.startswith("AssertionError: 41 != 42\nfirst seen here\nTraceback")
 
@@ -194,7 +194,7 @@ def test_the_workspace_of_the_build_is_known() -> None:
 
 
 def test_nothing_tracked_means_no_annotations() -> None:
-    assert build_annotations(report_of([failed()]), tracked=()) == ([], 0)
+    assert build_annotations(report_of([failed()]), tracked=()) == ([], 0, 1)
 
 
 @given(NASTY)
