@@ -12,7 +12,7 @@ from ci_bridge.history.recording import RunRecord, clean, mapping_of, millisecon
 from ci_bridge.history.schema import COLUMNS, LAST_TIMESTAMP
 from ci_bridge.history.segments import Segment
 from ci_bridge.history.view import moment
-from ci_bridge.models import Totals
+from ci_bridge.models import Metric, Totals
 
 AHEAD = timedelta(days=1)
 """How long after it was stored a run may be dated; a clock further ahead is not believed."""
@@ -47,8 +47,22 @@ def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: dat
         run = earlier
         known = connection.execute("SELECT 1 FROM outcome JOIN run USING (run_no) WHERE uid = ?", (uid,)).fetchone()
     recording.record(connection, run, () if known else segment.parts())
-    numbers = (replace(metric, recorded_at=min(metric.recorded_at, latest)) for metric in segment.metrics)
-    recording.record_metrics(connection, numbers)
+    for metric in segment.metrics:
+        if metric.recorded_at <= latest:
+            recording.record_metrics(connection, [metric])
+        elif not _holds_later(connection, metric, stored_at):
+            recording.record_metrics(connection, [replace(metric, recorded_at=latest)])
+
+
+def _holds_later(connection: sqlite3.Connection, metric: Metric, since: datetime) -> bool:
+    """True if the run has this number from after ``since``: another copy of its segment was given another time."""
+    key = (metric.name, metric.task_id or "", metric.unit, metric.run_id)
+    found = connection.execute(
+        "SELECT 1 FROM metric JOIN metric_name USING (metric_no) JOIN run USING (run_no)"
+        " WHERE (name, task, unit, uid) = (?, ?, ?, ?) AND value = ? AND metric.ts > ?",
+        (*map(clean, key), metric.value, milliseconds(since)),
+    )
+    return found.fetchone() is not None
 
 
 def _end(run: RunRecord) -> datetime:

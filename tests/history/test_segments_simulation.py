@@ -7,14 +7,19 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from ci_bridge.history import History
 from ci_bridge.history.folder_store import FolderStore
+from ci_bridge.history.segments import encode
 from ci_bridge.history.travelling import TravellingHistory
+from ci_bridge.models import Metric
+from tests.history.samples import NOW, record, rows
 from tests.history.simulation import SCENARIOS, UNMET, Scenario, simulate
+from tests.history.stores import VirtualStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +47,28 @@ def test_where_segments_do_not_outlive_the_gap_that_alone_is_lost(scenario: Scen
     outcome = simulate(scenario, tmp_path)
     assert 0 < outcome.lost < outcome.acknowledged
     assert (outcome.unexplained, outcome.doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("compacts", [False, True])
+def test_a_number_of_a_clock_ahead_counts_once_however_often_its_segment_was_stored(
+    tmp_path: Path, compacts: bool
+) -> None:
+    store, ahead = VirtualStore(), NOW + timedelta(days=3)
+    run, number = record(-3, "a", "P", completed_at=ahead), Metric("m", 1.0, "", "a", None, ahead)
+    job = TravellingHistory(store, tmp_path / "job" / "history.sqlite")
+    job.fetch()
+    for _ in range(2):  # the answer to one was lost: the job knows of the other only
+        again = TravellingHistory(store, job.cache) if store.objects else job
+        again.publish("a", encode(run, rows({"test_a": "P"}), [], [number]))
+        store.now += timedelta(minutes=1)
+    if compacts:
+        with History.writing(job.cache) as history:
+            history.record(run, rows({"test_a": "P"}), metrics=[number])
+        job.compact(retention_days=90)
+    reader = TravellingHistory(store, tmp_path / "reader" / "history.sqlite")
+    reader.fetch()
+    with History.read(reader.cache) as history:
+        assert [point["run_id"] for point in history.metric_points("m")] == ["a"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork")
