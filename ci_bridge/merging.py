@@ -213,6 +213,15 @@ def merged_report(legs: Sequence[Leg], *, context: BuildContext, run: TestRun, t
     )
 
 
+def with_lost(report: Report, lost: Sequence[InputFile]) -> Report:
+    """The report with input that no part of it could be made of: whatever it says besides, it is not complete."""
+    if not lost:
+        return report
+    results = report.results
+    merged = MergedResults((*lost, *results.files), results.totals, results.slowest, results.notes, results.dropped)
+    return replace(report, results=merged, state=RunState.ERROR, run=replace(report.run, state=RunState.ERROR))
+
+
 def _labelled(file: InputFile, shard: str) -> InputFile:
     return replace(file, path=f"{shard}: {file.path}") if shard else file
 

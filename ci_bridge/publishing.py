@@ -1,39 +1,31 @@
 """Results of pull requests from forks: the untrusted half collects, the trusted half publishes.
 
-A fork's build has a token that may read only. It stores what it read as a bundle: one segment of plain data, masked and
-bounded. A build of the project itself, started by that one, fetches it, believes nothing in it but that these are the
-cases of somebody's run, asks the code host which pull request the commit belongs to, and judges and delivers.
+A fork's build has a token that may read only. It stores what it read as a bundle (:mod:`.bundles`). A build of the
+project itself, started by that one, fetches it, believes nothing in it but that these are the cases of somebody's run,
+asks the code host which pull request the commit belongs to, and judges and delivers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ci_bridge.arguments import uuid7
 from ci_bridge.artifacts import collect as files_below
 from ci_bridge.artifacts import open_regular
 from ci_bridge.atomic import open_atomically
+from ci_bridge.bundles import LIMITS, Bundle, bundle_of, open_bundle, results_of, title_of
 from ci_bridge.delivery import Rung
-from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError, ResultsError
-from ci_bridge.formats.collect import Collected
-from ci_bridge.formats.plugin import Limits, clean_name
-from ci_bridge.history.segments import Segment, SegmentLimits, decode, encode
-from ci_bridge.legs import (
-    attempt_of,
-    count_of_json,
-    files_of_json,
-    files_to_json,
-    leg_of,
-    most_telling,
-    texts_of_json,
-)
+from ci_bridge.errors import CIBridgeError, ConfigError, ResultsError
+from ci_bridge.formats.plugin import clean_name
+from ci_bridge.legs import attempt_of, leg_of
 from ci_bridge.memory import record_of
-from ci_bridge.merging import merge, merged_report, total_of
+from ci_bridge.merging import Leg, merge, merged_report, total_of, with_lost
 from ci_bridge.models import (
+    Artifact,
     FileState,
     InputFile,
     Judgement,
@@ -42,9 +34,8 @@ from ci_bridge.models import (
     Report,
     TestRun,
     Totals,
-    case_of_row,
 )
-from ci_bridge.protocols import SupportsPullRequests, SupportsStore
+from ci_bridge.protocols import SupportsPullRequests, SupportsStore, SupportsUpload, Trigger
 from ci_bridge.reporting import (
     ReportOutcome,
     deliver,
@@ -63,11 +54,16 @@ SUFFIX = ".cibundle"
 BUNDLE_DAYS = 3
 """How long a stored bundle is kept: the publishing build follows at once, and a day's queue is the worst."""
 
-LIMITS = SegmentLimits(packed=32 << 20, unpacked=256 << 20, tests=1_000_000, metrics=0)
-"""What a bundle may be. A larger run is refused where it is collected, and by whoever publishes it."""
-
 MOST_BUNDLES = 300
-_SHARD = 200
+MOST_BYTES = 128 << 20
+MOST_CASES = 2_000_000
+READ_SECONDS = 120.0
+"""Of all bundles of one build: their number, bytes as stored, cases, and the time that checking them may take.
+
+What is beyond that is left out, and the report is then never green.
+"""
+
+_NAME = re.compile(re.escape(PREFIX) + r"(?P<title>[0-9a-f]{12})-[0-9a-f]{12}-[0-9]{1,9}-.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +105,9 @@ async def collect(
     """
     settings = place.settings
     with await read_results(place, patterns, on_progress=on_progress) as results:
-        facts = {
-            "files": files_to_json(most_telling(results.files)),
-            "notes": list(results.notes),
-            "dropped": results.dropped,
-            "shard_total": settings.shard_total,
-            "title": settings.comment_title,
-        }
-        record = replace(
-            record_of(place, run), status="collected", totals=results.totals, trusted=False, extra={"bundle": facts}
-        )
-
-        def pack() -> bytes:
-            if results.totals.total > LIMITS.tests:
-                raise ResultsError(f"{results.totals.total} cases are more than the {LIMITS.tests} of a bundle")
-            data = encode(record, results.rows())
-            if len(data) > LIMITS.packed:
-                raise ResultsError(f"the bundle would be {len(data)} bytes, more than {LIMITS.packed}")
-            return data
-
-        data = await place.courier.worker.run(pack)
+        record = replace(record_of(place, run), status="collected")
+        title, total = settings.comment_title, settings.shard_total
+        data = await place.courier.worker.run(lambda: bundle_of(record, results, title=title, shard_total=total))
         totals, files = results.totals, list(results.files)
     shard = short_hash(settings.shard or "")
     name = f"{PREFIX}{short_hash(settings.comment_title)}-{shard}-{attempt_of(place.context.attempt)}-{run.id}"
@@ -140,11 +119,12 @@ async def collect(
             out.write(data)
 
     await place.courier.worker.run(write)
-    return Collection(path, totals, files, await _store(place, name, data, path))
+    return Collection(path, totals, files, await _store(place, Artifact("", name, run.id, "bundle"), data, path))
 
 
-async def _store(place: Workplace, name: str, data: bytes, path: Path) -> Receipt:
-    store = place.adapter
+async def _store(place: Workplace, bundle: Artifact, data: bytes, path: Path) -> Receipt:
+    """Hand the bundle on: into the store; where the job may read none, as an artifact; else it waits in its folder."""
+    store, name = place.adapter, bundle.name
     rungs = []
     if isinstance(store, SupportsStore):
         tried: list[bool] = []
@@ -157,8 +137,10 @@ async def _store(place: Workplace, name: str, data: bytes, path: Path) -> Receip
             return name
 
         rungs.append(Rung("store", put))
+    elif isinstance(store, SupportsUpload):
+        rungs.append(Rung("artifact", lambda: store.upload_artifact(path, bundle, BUNDLE_DAYS).url or name))
     else:
-        rungs.append(Rung("store", None, "this platform has no store"))
+        rungs.append(Rung("store", None, "nothing can be stored from here"))
     rungs.append(Rung("folder", lambda: str(path)))
     receipt = await place.courier.send("bundle", rungs)
     if receipt.via != "folder":
@@ -169,62 +151,31 @@ async def _store(place: Workplace, name: str, data: bytes, path: Path) -> Receip
 # ---- the trusted half
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """What somebody's build claims to have found, checked for its kind and size. Nothing else of it is believed."""
+@dataclass(slots=True)
+class _Found:
+    """The sound bundles of a build, by job and shard, and what was left out of those that were meant to count."""
 
-    segment: Segment
-    title: str = ""
-    shard: str = ""
-    shard_total: int | None = None
-    attempt: int = 1
-    files: tuple[InputFile, ...] = ()
-    notes: tuple[str, ...] = ()
+    bundles: dict[tuple[str, str], list[Bundle]] = field(default_factory=dict)
+    lost: list[InputFile] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
+    def lose(self, name: str, reason: object) -> None:
+        name = clean_name(name, 200)
+        self.warnings.append(f"bundle left out: {name}: {reason}")
+        if len(self.lost) < 20:
+            self.lost.append(
+                InputFile(name, "bundle", FileState.UNREADABLE, note=f"left out: {reason}"[:500], incomplete=True)
+            )
 
-def open_bundle(data: bytes) -> Bundle:
-    """Check a bundle as a whole.
-
-    Raises:
-        ResultsError: It is damaged, too large, or no bundle.
-    """
-    try:
-        segment = decode(data, LIMITS)
-        facts = segment.run.extra.get("bundle")
-        if not isinstance(facts, Mapping):
-            raise TypeError("it says nothing of its files")
-        files = files_of_json(facts.get("files"))
-        if dropped := count_of_json(facts.get("dropped", 0)):
-            lost = f"{dropped} cases beyond the cap were dropped when it was collected"
-            files = (*files, InputFile("further cases", "", FileState.UNREADABLE, note=lost, incomplete=True))
-        total = facts.get("shard_total")
-        return Bundle(
-            segment=replace(segment, run=replace(segment.run, extra={})),  # all that is wanted of it is below
-            title=clean_name(str(facts.get("title"))),
-            shard=clean_name(segment.run.shard, _SHARD),
-            shard_total=None if total is None else min(count_of_json(total), 100_000) or None,
-            attempt=attempt_of(segment.run.attempt),
-            files=files,
-            notes=texts_of_json(facts.get("notes")),
-        )
-    except (HistoryError, TypeError, ValueError) as error:
-        raise ResultsError(f"not a sound bundle: {error}") from error
-
-
-def results_of(bundle: Bundle, place: Workplace) -> Collected:
-    """The cases of a bundle, cleaned, capped and masked again as if a foreign file had held them."""
-    results = Collected(Limits(cases=LIMITS.tests), place.masker)
-    for file in bundle.files:
-        results.add_file(file)
-    for note in bundle.notes:
-        results.add_note(note)
-    for batch in bundle.segment.rows():
-        for row in batch:
-            results.add(case_of_row(row))
-    if bundle.segment.tests:
-        results.finish_file("bundle", "bundle", None)
-    results.finish()
-    return results
+    def take(self, bundle: Bundle) -> None:
+        """Take it, beside others of the same attempt; a newer attempt of a job replaces its older ones."""
+        key = (bundle.job, bundle.shard)
+        known = self.bundles.setdefault(key, [])
+        newest = known[0].attempt if known else 0
+        if bundle.attempt > newest:
+            self.bundles[key] = [bundle]
+        elif bundle.attempt == newest and all(bundle.digest != one.digest for one in known):
+            known.append(bundle)
 
 
 async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome:
@@ -238,60 +189,80 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
         ConfigError: Nothing was sent: no bundle can be found here at all.
         ResultsError: There is no sound bundle.
     """
-    warnings: list[str] = []
     sha = place.context.status_sha
     if not sha:
         raise ConfigError(
             "the commit that the results belong to is not known",
             hint="publish in a workflow that the collecting one triggers; see docs/events.md",
         )
-    bundles = await _bundles(place, sha, paths, warnings)
+    found = await _bundles(place, sha, paths)
+    warnings = found.warnings
     pull = await pull_request_of(place, sha, warnings)
     place = _about(place, sha, pull)
     place.courier.warnings.extend(warnings)
     noted: list[str] = []
-    if len(bundles) == 1 and not bundles[0].shard:
-        with await place.courier.worker.run(lambda: results_of(bundles[0], place)) as results:
+    (_, shard), bundles = next(iter(found.bundles.items()))
+    if len(found.bundles) == 1 and not shard:
+        with await place.courier.worker.run(lambda: results_of(bundles, place.masker)) as results:
+            for file in found.lost:
+                results.add_file(file)
             outcome = await report_on(place, _run_of(place), results)
     else:
         noted = await recall(place)
-        outcome = await _publish_parts(place, bundles, noted)
+        outcome = await _publish_parts(place, found, noted)
     return replace(outcome, warnings=tuple(dict.fromkeys((*noted, *outcome.warnings))))
 
 
-async def _bundles(place: Workplace, sha: str, paths: Sequence[Path], warnings: list[str]) -> list[Bundle]:
-    """Sound bundles of this commit and title, the newest of each shard, sorted by shard."""
-    newest: dict[tuple[str, str], Bundle] = {}
-    async for title, data in _fetched(place, paths, warnings):
+async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
+    """Sound bundles of this commit and title, the newest attempt of each job and shard."""
+    found, trigger, title = _Found(), _trigger_of(place), title_of(place.settings.comment_title)
+    worker, clock = place.courier.worker, place.courier.deadline.clock
+    spent, room, cases = 0.0, MOST_BYTES, 0
+    async for name, data in _fetched(place, paths, found):
+        room -= len(data)
+        if room < 0 or spent > READ_SECONDS:
+            found.lose(name, f"all bundles are more than {MOST_BYTES} bytes, or take more than {READ_SECONDS:g} s")
+            break
+        begun = clock()
         try:
-            bundle = await place.courier.worker.run(lambda data=data: open_bundle(data))  # type: ignore[misc]
+            bundle = await worker.run(lambda data=data: open_bundle(data))  # type: ignore[misc]
+            if bundle.title != title:
+                found.warnings.append(f"bundle left out: {name}: of a report with another title (comment_title)")
+                continue
             if bundle.segment.run.sha != sha:
                 raise ResultsError("it is of another commit")
-            if bundle.title != place.settings.comment_title:
-                raise ResultsError("it is of a report with another title (comment_title)")
+            if trigger.attempt and bundle.attempt > trigger.attempt:
+                raise ResultsError(f"it claims attempt {bundle.attempt} of a build that has had {trigger.attempt}")
+            cases += bundle.segment.tests
+            if cases > MOST_CASES:
+                raise ResultsError(f"all bundles hold more than {MOST_CASES} cases")
+            found.take(bundle)
         except ResultsError as error:
-            warnings.append(f"bundle left out: {title}: {error}")
-            continue
-        # What a bundle says of its job can only add a row, never take another job's away.
-        key = (bundle.segment.run.job or "", bundle.shard)
-        known = newest.get(key)
-        if known is None or bundle.attempt > known.attempt:
-            newest[key] = bundle
-    if not newest:
+            found.lose(name, error)
+        finally:
+            spent += clock() - begun
+    # Reading takes what it takes; the budget is for deliveries.
+    place.courier.deadline = place.courier.deadline.without(spent)
+    if not found.bundles:
         raise ResultsError(
-            "there is no sound bundle to publish" + "".join(f"; {warning}" for warning in warnings[:3]),
+            "there is no sound bundle to publish" + "".join(f"; {warning}" for warning in found.warnings[:3]),
             hint="run `ci-bridge collect` in the workflow that triggers this one",
         )
-    return [newest[key] for key in sorted(newest)]
+    found.bundles = {key: found.bundles[key] for key in sorted(found.bundles)}
+    return found
 
 
-async def _fetched(place: Workplace, paths: Sequence[Path], warnings: list[str]) -> AsyncIterator[tuple[str, bytes]]:
+async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> AsyncIterator[tuple[str, bytes]]:
+    """Name and bytes of what may be bundles, at most :data:`MOST_BUNDLES`."""
     if paths:
-        for path in _bundle_files(paths):
+        for number, path in enumerate(_bundle_files(paths)):
+            if number >= MOST_BUNDLES:
+                found.lose(path.name, f"there are more than {MOST_BUNDLES} bundles")
+                return
             try:
                 yield path.name, await place.courier.worker.run(lambda path=path: _read(path))  # type: ignore[misc]
             except ResultsError as error:
-                warnings.append(f"bundle left out: {error}")
+                found.lose(path.name, error)
         return
     adapter = place.adapter
     if not isinstance(adapter, SupportsPullRequests) or not isinstance(adapter, SupportsStore):
@@ -299,58 +270,84 @@ async def _fetched(place: Workplace, paths: Sequence[Path], warnings: list[str])
             "this platform does not tell which build triggered this one",
             hint="download the bundles in a step before and name their folder",
         )
-    for stored in (await place.courier.ask(lambda: adapter.list_triggering(PREFIX)))[:MOST_BUNDLES]:
+    ours = short_hash(place.settings.comment_title)
+    listed = []
+    for stored in await place.courier.ask(lambda: adapter.list_triggering(PREFIX)):
+        match = _NAME.fullmatch(stored.name)
+        if match is None or match["title"] == ours:  # a step that only uploads gives names of its own
+            listed.append(stored)
+    if len(listed) > MOST_BUNDLES:
+        found.lose(f"{len(listed) - MOST_BUNDLES} bundles", f"there are more than {MOST_BUNDLES}")
+    for stored in listed[:MOST_BUNDLES]:
         try:
             yield stored.name, await place.courier.ask(lambda stored=stored: adapter.get_object(stored, LIMITS.packed))  # type: ignore[misc]
         except CIBridgeError as error:
-            warnings.append(f"bundle left out: {stored.name}: {error}")
+            found.lose(stored.name, error)
 
 
 def _bundle_files(paths: Sequence[Path]) -> Iterator[Path]:
-    found = (file for path in paths for file in files_below(path) if path == file or file.name.endswith(SUFFIX))
-    for number, file in enumerate(found):
-        if number >= MOST_BUNDLES:
-            return
-        yield file
+    return (file for path in paths for file in files_below(path) if path == file or file.name.endswith(SUFFIX))
 
 
 def _read(path: Path) -> bytes:
     with open_regular(path) as stream:
         data = stream.read(LIMITS.packed + 1)
     if len(data) > LIMITS.packed:
-        raise ResultsError(f"{path.name}: larger than {LIMITS.packed} bytes")
+        raise ResultsError(f"larger than {LIMITS.packed} bytes")
     return data
+
+
+def _trigger_of(place: Workplace) -> Trigger:
+    return place.adapter.trigger if isinstance(place.adapter, SupportsPullRequests) else Trigger()
 
 
 async def pull_request_of(place: Workplace, sha: str, warnings: list[str]) -> PullRequest | None:
     """The pull request that a commit belongs to, by the code host's word; never by a bundle's.
 
+    It is open, its head is this commit now, and its head's repository and branch are those that were built. The same
+    head in several is told to the one into the default branch, else to the oldest.
+
     Args:
         place: What to work with.
         sha: The commit, as the triggering event tells it.
-        warnings: Gets the reason where there is no answer.
+        warnings: Gets the reason where there is no answer, and which one was chosen.
 
     Returns:
-        None where there is no such open pull request, or several and nothing tells which one was built.
+        None where there is no such pull request, or where nothing tells which of several was built.
     """
     host, context = place.host, place.context
     if not isinstance(host, SupportsPullRequests):
         warnings.append("this code host does not tell which pull request a commit belongs to: no comment")
         return None
     try:
-        found = [pull for pull in await place.courier.ask(lambda: host.pull_requests_of(sha)) if pull.head_sha == sha]
+        heads = [pull for pull in await place.courier.ask(lambda: host.pull_requests_of(sha)) if pull.head_sha == sha]
     except CIBridgeError as error:
         warnings.append(f"the commit's pull request could not be looked up: {error}")
         return None
-    if context.pr_number:
-        found = [pull for pull in found if pull.number == context.pr_number]
-    if context.branch and len(found) > 1:
-        found = [pull for pull in found if pull.head_branch == context.branch]
-    if len(found) == 1 and re.fullmatch(r"[1-9][0-9]{0,18}", found[0].number):
-        return found[0]
-    reason = "several open pull requests have this commit as their head" if found else "no open pull request has it"
-    warnings.append(f"no comment for commit {sha[:12]}: {reason}")
-    return None
+    trigger = host.trigger
+    repository, branch = trigger.repository.lower(), trigger.branch or context.branch
+    found = [
+        pull
+        for pull in heads
+        if re.fullmatch(r"[1-9][0-9]{0,18}", pull.number)
+        and (not context.pr_number or pull.number == context.pr_number)
+        and (not repository or (pull.head_repository or "").lower() == repository)
+        and (not branch or pull.head_branch == branch)
+    ]
+    no_comment = f"no comment for commit {sha[:12]}"
+    if not found:
+        what = f"of the branch that was built ({clean_name(branch or '', 80)})" if heads else "any more, or not yet"
+        reason = f"no open pull request has it as its head {what}"
+        warnings.append(f"{no_comment}: {reason}; it may be closed, or have newer commits")
+        return None
+    if len({(pull.head_repository or "").lower() for pull in found}) > 1:
+        warnings.append(f"{no_comment}: several open pull requests have it as their head, from different repositories")
+        return None
+    found.sort(key=lambda pull: (pull.base_branch != context.default_branch, int(pull.number)))
+    if len(found) > 1:
+        others = ", ".join(f"#{pull.number}" for pull in found[1:6])
+        warnings.append(f"commit {sha[:12]} is the head of several pull requests: #{found[0].number}, not {others}")
+    return found[0]
 
 
 def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
@@ -382,33 +379,32 @@ def _run_of(place: Workplace) -> TestRun:
     )
 
 
-async def _publish_parts(place: Workplace, bundles: Sequence[Bundle], warnings: list[str]) -> ReportOutcome:
-    """One report out of many jobs' bundles, each judged against its own shard's history."""
-    parts: list[tuple[Workplace, Report, Judgement, int | None]] = []
+async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -> ReportOutcome:
+    """One report out of many jobs' bundles, each job and shard judged against its own shard's history."""
+    parts: list[tuple[Workplace, Report, Judgement]] = []
+    legs: list[Leg] = []
+    # With several jobs each row says whose it is, and no total of shards counts them all.
+    several = len({job for job, _ in found.bundles}) > 1
     with ExitStack() as stack:
-        for bundle in bundles:
-            own = replace(place, settings=replace(place.settings, shard=bundle.shard or None))
+        for (job, shard), bundles in found.bundles.items():
+            own = replace(place, settings=replace(place.settings, shard=shard or None))
             results = await place.courier.worker.run(
-                lambda bundle=bundle, own=own: results_of(bundle, own)  # type: ignore[misc]
+                lambda bundles=bundles: results_of(bundles, place.masker, share=len(found.bundles))  # type: ignore[misc]
             )
             stack.enter_context(results)
             report, judgement = await judged_report(own, _run_of(own), results, warnings)
-            parts.append((own, report, judgement, bundle.shard_total))
-        jobs = [clean_name(bundle.segment.run.job or "", _SHARD) for bundle in bundles]
-        several = len(set(jobs)) > 1  # then each row says whose it is, and no total counts them all
-        rows = [
-            (
-                " / ".join(filter(None, (job, report.shard))) if several else report.shard,
-                report,
-                None if several else total,
-            )
-            for job, (_, report, _, total) in zip(jobs, parts, strict=True)
-        ]
-        legs = merge(leg_of(replace(report, shard=shard), shard_total=total) for shard, report, total in rows)
-        legs = tuple(replace(leg, shard_total=place.settings.shard_total or total_of(legs)) for leg in legs)
-        shared = merged_report(legs, context=place.context, run=_run_of(place), title=place.settings.comment_title)
-        outcome = await deliver(place, finished(place, shared), warnings)
-        receipts = [await remember(own, report, judgement.judged, warnings) for own, report, judgement, _ in parts]
+            parts.append((own, report, judgement))
+            row = " / ".join(filter(None, (job, shard))) if several else shard
+            while any(row == leg.shard for leg in legs):  # "a / b" may be the name of a job, too
+                row += " *"
+            total = None if several else max((one.shard_total or 0 for one in bundles), default=0) or None
+            legs.append(leg_of(replace(report, shard=row), shard_total=total))
+        merged = merge(legs)
+        total = place.settings.shard_total or total_of(merged)
+        merged = tuple(replace(leg, shard_total=total) for leg in merged)
+        shared = merged_report(merged, context=place.context, run=_run_of(place), title=place.settings.comment_title)
+        outcome = await deliver(place, finished(place, with_lost(shared, found.lost)), warnings)
+        receipts = [await remember(own, report, judgement.judged, warnings) for own, report, judgement in parts]
         worst = next((receipt for receipt in receipts if receipt.state == "failed"), receipts[0])
         report = replace(outcome.report, receipts=(*outcome.report.receipts, worst))
         return replace(outcome, report=report)

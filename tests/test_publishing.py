@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ci_bridge.bundles import LIMITS, open_bundle
 from ci_bridge.errors import ConfigError, PermissionDeniedError, ResultsError, TransientError
 from ci_bridge.history import History
 from ci_bridge.history.segments import decode, encode
 from ci_bridge.models import BuildContext, PullRequest, RunState
-from ci_bridge.publishing import LIMITS, SUFFIX, Collection, open_bundle
+from ci_bridge.publishing import SUFFIX, Collection
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.adapter import FakeAdapter, FakeHost, JobAdapter, Put
 from tests.fakes.clients import client_over
@@ -108,8 +109,19 @@ def test_collecting_judges_shows_and_remembers_nothing(tmp_path: Path):
     assert not list((tmp_path / "fork").rglob("*.sqlite"))
 
 
-def test_without_a_store_the_bundle_waits_in_a_folder_that_can_be_published(tmp_path: Path):
-    bundle = collected(tmp_path, FakeHost(), RED, adapter=FakeAdapter(context=FORK))
+def test_without_a_store_the_bundle_goes_up_as_an_artifact(tmp_path: Path):
+    adapter = FakeAdapter(context=FORK)
+    bundle = collected(tmp_path, FakeHost(), RED, adapter=adapter)
+    [(artifact, data)] = adapter.artifacts
+    assert (bundle.receipt.state, bundle.receipt.via) == ("sent", "artifact")
+    assert artifact.name == bundle.path.name.removesuffix(SUFFIX) and artifact.category == "bundle"
+    assert data == bundle.path.read_bytes()
+
+
+def test_where_nothing_can_be_stored_the_bundle_waits_in_a_folder_that_can_be_published(tmp_path: Path):
+    adapter = FakeAdapter(context=FORK)
+    adapter.fail("upload_artifact", PermissionDeniedError("not from here"))
+    bundle = collected(tmp_path, FakeHost(), RED, adapter=adapter)
     assert bundle.receipt.state == "degraded" and "upload" in bundle.receipt.reason
     assert bundle.path.name.endswith(SUFFIX)
     host = host_with(PULL)

@@ -139,13 +139,14 @@ def collect(
       ci-bridge collect 'reports/**/*.xml'
     """
 
-    async def job(client: Client) -> Collection:
+    async def job(client: Client) -> tuple[Collection, str]:
         with Progress(enabled=not as_json) as on_progress:
-            return await client.collect(results, into, on_progress=on_progress)
+            return await client.collect(results, into, on_progress=on_progress), client.platform.upload_step
 
-    collection = with_client(job, flags_of(pairs, flags))
+    collection, step = with_client(job, flags_of(pairs, flags))
     receipt, total = collection.receipt, collection.totals.total
     code = 3 if not total else 4 if receipt.state == "failed" else 0
+    step = step.replace("{folder}", _from_here(collection.path.parent)) if receipt.via == "folder" else ""
     if as_json:
         print_json(
             {
@@ -153,6 +154,7 @@ def collect(
                 "totals": _totals_facts(collection.totals),
                 "inputs": _input_facts(collection.files),
                 "receipt": receipt_facts(receipt),
+                "step_to_add": step,
                 "exit_code": code,
             }
         )
@@ -163,7 +165,16 @@ def collect(
         say(f"{total} cases collected in {collection.path}")
         if receipt.reason:
             say(f"bundle {receipt.state} via {receipt.via}: {receipt.reason}")
+        if step:
+            say("hint: add this step behind the one that collects; `ci-bridge publish` finds what it uploads:")
+            for line in step.splitlines():
+                say(f"  {line}")
     sys.exit(code)
+
+
+def _from_here(folder: Path) -> str:
+    here = Path.cwd()
+    return (folder.relative_to(here) if folder.is_relative_to(here) else folder).as_posix()
 
 
 @click.command(cls=OptionFlags)

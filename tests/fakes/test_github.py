@@ -174,12 +174,15 @@ def test_an_author_whose_account_is_gone_is_null(github: FakeGitHub) -> None:
     assert call(github, "GET", "/repos/acme/shop/issues/42/comments").json()[0]["user"] is None
 
 
-def test_pull_requests_are_found_by_head_from_forks_too(github: FakeGitHub) -> None:
+def test_pull_requests_from_forks_are_found_by_their_branch_and_others_by_their_commit_too(github: FakeGitHub) -> None:
     fork = github.add_repository("stranger/shop", github.repository)
     github.add_pull(42, HEAD, head=fork)
     github.add_pull(43, BASE).head = None
-    (pull,) = repository(github).get_commit(HEAD).get_pulls()
+    github.add_pull(44, MERGE[:-1] + "b", branch="other")
+    (pull,) = repository(github).get_pulls(state="open", head="stranger:feature")
     assert (pull.number, pull.head.repo.full_name) == (42, "stranger/shop")
+    assert [pull.number for pull in repository(github).get_pulls(head="no branch")] == [44, 43, 42]
+    assert list(repository(github).get_commit(HEAD).get_pulls()) == []
     assert call(github, "GET", f"/repos/acme/shop/commits/{BASE}/pulls").json()[0]["head"]["repo"] is None
     assert list(repository(github).get_commit(MERGE).get_pulls()) == []
 

@@ -179,6 +179,15 @@ def results_refused(env: Environment) -> str | None:
     return "GitHub Enterprise Server has no artifact service of version 4"
 
 
+_UPLOAD_STEP = """\
+- uses: actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2
+  if: ${{ !cancelled() }}
+  with:
+    name: ci-bridge-bundle-${{ github.job }}-${{ strategy.job-index }}-${{ github.run_attempt }}
+    path: "{folder}/*.cibundle"
+    retention-days: 3"""
+
+
 def connect(env: Environment, credentials: Credentials) -> Adapter:
     """Open the adapter that fits what this job was given: a token, a runtime token, both or neither.
 
@@ -211,4 +220,5 @@ platform = Platform(
     queue_events=("merge_group", "push"),  # a push has a pull request on a queue's own branch only
     probe=probe,
     pipeline_folder=".github/workflows",
+    upload_step=_UPLOAD_STEP,
 )

@@ -17,6 +17,7 @@ MAX_PART = 120
 _OURS = re.compile(r"(?P<name>[^~]+)~(?P<category>[^~]*)~(?P<run>[^~]*)~(?P<kind>gz|raw)(?:~[0-9]{1,2})?")
 STORE_MEMBER = "object"
 """What the file inside a stored object is called."""
+BUNDLE = "bundle"
 _AGAIN = re.compile(r"~[0-9]{1,2}$")
 
 
@@ -61,8 +62,13 @@ def is_object_name(name: str) -> bool:
 
 
 def stored_name(artifact_name: str) -> str | None:
-    """The object's name that an artifact holds, None if it holds none."""
-    name = _AGAIN.sub("", artifact_name)
+    """The object's name that an artifact holds, None if it holds none.
+
+    A job that may write no store uploads what it hands on to another build as a file of the category ``bundle``.
+    """
+    name, label = _AGAIN.sub("", artifact_name), label_of(artifact_name)
+    if label.category == BUNDLE:
+        name = label.name
     return name if is_object_name(name) else None
 
 

@@ -401,9 +401,9 @@ def test_a_number_is_never_more_than_a_number(github: FakeGitHub, adapter: GitHu
 
 
 def test_the_pull_requests_of_a_commit_are_the_open_ones_with_this_head(github: FakeGitHub, tmp_path: Path) -> None:
-    adapter = open_job(github, tmp_path, "fork")
+    adapter = open_job(github, tmp_path)
     github.add_pull(43, "d" * 40, branch="other")
-    expected = PullRequest("42", HEAD, "feature", "stranger/shop", "main")
+    expected = PullRequest("42", HEAD, "feature", "acme/shop", "main")
     assert list(adapter.pull_requests_of(HEAD)) == [expected]
     github.repository.pulls[42].state = "closed"
     assert list(adapter.pull_requests_of(HEAD)) == []

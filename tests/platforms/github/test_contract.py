@@ -55,10 +55,6 @@ def test_a_walk_through_the_adapter_reaches_every_operation_of_the_contracts(
     adapter = opened(env)
     tour.show(adapter)
     tour.talk(adapter)
-    (tmp_path / "trusted").mkdir()
-    publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
-    assert [pull.number for pull in publishing.pull_requests_of("d" * 40)] == ["43"]
-    publishing.close()
     kept, _ = tour.keep(adapter, tmp_path)
     assert tour.remember(adapter) == ["history-base"]
     left_out = ("GITHUB_EVENT_PATH", "GITHUB_WORKFLOW_REF")  # so that branch and workflow are not known
@@ -72,6 +68,10 @@ def test_a_walk_through_the_adapter_reaches_every_operation_of_the_contracts(
     adapter.annotate(tour.ANNOTATIONS)
     probe(adapter, read_context(env))
     adapter.close()
+    (tmp_path / "trusted").mkdir()
+    publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
+    assert [pull.number for pull in publishing.pull_requests_of("d" * 40)] == ["43"]
+    publishing.close()
 
     job = github.jobs[env["ACTIONS_RUNTIME_TOKEN"]]
     listed = service(github, job, "ListArtifacts")["artifacts"]
