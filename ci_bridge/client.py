@@ -201,6 +201,7 @@ class Client(Remembering):
             clock=clock,
             stopped=lambda: self._stopped,
             queue_events=platform.queue_events,
+            trusted_events=platform.trusted_events,
         )
         self._memory = Memory(self._worker, self._place)
         self._announcer = Announcer(self._workplace, monotonic)

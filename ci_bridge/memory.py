@@ -15,7 +15,7 @@ from ci_bridge.arguments import outcome_counts
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import Metric, Report, TestRun, Totals
 from ci_bridge.retry import Deadline
-from ci_bridge.travels import is_trusted, recall, share, travels_of
+from ci_bridge.travels import FETCH_SHARE, patiently, recall, share, travels_of
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
 
@@ -95,12 +95,16 @@ class Memory:
             await share(place, record)  # a warning says what was not stored
         return ""
 
-    async def _recalled(self) -> Workplace:
+    async def _recalled(self, time_share: float = FETCH_SHARE) -> Workplace:
         """The workplace with a fresh time budget, what the store holds having been read."""
         courier = self._place.courier
         deadline = Deadline(courier.deadline.seconds, courier.deadline.clock)
         place = replace(self._place, courier=replace(courier, deadline=deadline))
-        await recall(place)
+        is_news = place.travels is not None and not place.travels.begun
+        notes = await recall(place, time_share)
+        if is_news and place.travels is not None and not place.travels.problem:  # a problem was logged already
+            for note in notes:
+                logger.warning("history: %s", note)
         return place
 
     def _to_share(self, history: History, run_ids: set[str]) -> list[RunRecord]:
@@ -159,24 +163,75 @@ class Memory:
                     raise HistoryError(history.warnings[-1])
                 return dropped
 
-        await self._ready()
-        travels = self._place.travels
-        if travels is not None and not is_trusted(self._place.context):
-            raise HistoryError("the history that all builds share is pruned by a build of the project itself")
+        place = await self._ready(changes=True)
         dropped = await self._worker.run(drop)
-        if travels is not None and dropped:
-            await self._worker.run(lambda: travels.history.compact(retention_days=days, reason="pruned", force=True))
+        if dropped:
+            await self._new_base(place, days, reason="pruned", force=True)
         return dropped
 
-    async def _ready(self) -> None:
-        """Read the store where the history travels.
+    async def compact(self, *, force: bool) -> str:
+        """Make a new base of what the store holds; answers what was done, empty if nothing was to be.
 
         Raises:
-            HistoryError: If that failed: the answer would be taken for the whole.
+            HistoryError: Nothing was stored.
+            PlatformError: The store refused.
         """
-        travels = (await self._recalled()).travels
+        place = await self._ready(changes=True)
+        days = self._place.settings.history_retention_days
+        return await self._new_base(place, days, reason="asked for", force=force)
+
+    async def forget(self, run_id: str) -> bool:
+        """Drop a run for good, in the store as well; True if it was here.
+
+        Raises:
+            HistoryError: It could not be dropped.
+            PlatformError: The store refused.
+        """
+        from ci_bridge.history import History
+
+        now = self._place.clock()
+
+        def drop() -> bool:
+            with History.writing(self.path) as history:
+                return history.forget(run_id, now=now)
+
+        place = await self._ready(changes=True)
+        travels = place.travels
+        if travels is not None:
+            await patiently(place, lambda: travels.history.forget(run_id, now=now), place.courier.deadline.remaining)
+        found = await self._worker.run(drop)
+        await self._new_base(place, self._place.settings.history_retention_days, reason="forgotten", at_once=True)
+        return found
+
+    async def _new_base(
+        self, place: Workplace, days: int, *, reason: str, force: bool = False, at_once: bool = False
+    ) -> str:
+        travels = place.travels
+        if travels is None:
+            return ""
+
+        def work() -> str:
+            done = travels.history.compact(retention_days=days, reason=reason, force=force, at_once=at_once)
+            return "; ".join(filter(None, (done, *(travels.reading.notes if done and travels.reading else ()))))
+
+        return await patiently(place, work, place.courier.deadline.remaining, downloads=0.5)
+
+    async def _ready(self, *, changes: bool = False) -> Workplace:
+        """Read the store where the history travels.
+
+        Args:
+            changes: The answer is for changing what all builds share.
+
+        Raises:
+            HistoryError: If that failed: the answer would be taken for the whole. Or others may change it, not we.
+        """
+        place = await self._recalled(time_share=1.0)
+        travels = place.travels
         if travels is not None and travels.problem:
             raise HistoryError(f"the history was not read from its store: {travels.problem}")
+        if travels is not None and changes and not place.is_trusted:
+            raise HistoryError("the history that all builds share is changed by a build of the project itself only")
+        return place
 
 
 def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> RunRecord:
@@ -207,6 +262,6 @@ def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> R
         totals=totals,
         duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
         # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
-        trusted=run.pr_number is None and is_trusted(context),
+        trusted=run.pr_number is None and place.is_trusted,
         extra={**run.metadata, "name": run.name},
     )

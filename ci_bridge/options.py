@@ -242,6 +242,13 @@ class Settings:
     history_key: str | None = _option(
         None, "Name of the history, where one project keeps several", shape="key", trusted_only=True
     )
+    history_secret: Secret | None = _option(  # noqa: RUF009 - it answers a dataclass field
+        None,
+        "What the objects of the history are signed with; those without this signature are passed over",
+        secret=True,
+        trusted_only=True,
+        in_file=False,
+    )
     history_retention_days: int = _days(90, "How long runs are remembered", trusted_only=True)
     track_performance_trends: bool = _option(True, "Notice cases and metrics that became slower")
 

@@ -151,3 +151,32 @@ class Remembering:
         """
         await self._memory.save()
         return await self._memory.prune(days or self.settings.history_retention_days, force=force)
+
+    async def compact_history(self, *, force: bool = False) -> str:
+        """Make a new base of a history that travels, so that other builds have less to read.
+
+        Args:
+            force: Even if the newest base is younger than an hour, and if more than half of the runs are too old.
+
+        Returns:
+            What was done; empty where the history is one file, which each save writes anew, or nothing is to be done.
+
+        Raises:
+            HistoryError: Nothing was stored.
+            PlatformError: The store refused.
+        """
+        await self._memory.save()
+        return await self._memory.compact(force=force)
+
+    async def forget_run(self, test_run_id: str) -> bool:
+        """Drop a run for good, with its cases and numbers: nothing that is stored brings it back.
+
+        Returns:
+            True if it was in the history. It is kept from coming in either way.
+
+        Raises:
+            HistoryError: It could not be dropped.
+            PlatformError: The store refused.
+        """
+        await self._memory.save()
+        return await self._memory.forget(test_run_id)

@@ -18,7 +18,7 @@ from ci_bridge.atomic import write_atomically
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import BuildContext, JudgedCase, Receipt, Report, Row, StoredObject
 from ci_bridge.protocols import SupportsStore
-from ci_bridge.retry import retrying
+from ci_bridge.retry import Deadline, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ci_bridge")
 
 FETCH_SECONDS = 30.0
-"""Wall clock for reading the store, within what ``deadline_seconds`` leaves."""
+FETCH_SHARE = 0.25
+"""Reading the store takes at most so long, and at most this share of what ``deadline_seconds`` leaves: all deliveries
+come after it."""
 
 STORE_SECONDS = 60.0
-"""Wall clock for storing one segment or one base."""
+COMPACT_SECONDS = 60.0
+"""Storing one segment, and after it making one base, take at most so long: nothing comes after them."""
+
+LEAST_SECONDS = 5.0
+"""With less left no base is begun; a later build will."""
 
 T = TypeVar("T")
 
-_TRUSTED_EVENTS = ("push", "schedule", "dispatch", "manual", "trigger", "cron", "timer", "api", "web")
+_SCHEDULES = ("schedule", "Schedule", "cron")
 
 
 @dataclass(slots=True)
@@ -48,14 +54,17 @@ class Travels:
         begun: The store was read, or that failed for good; it is read once a build.
         problem: Why it could not be read, empty if it could.
         stored: Ids of the runs whose segments are stored.
+        downloads: When no further segment may be fetched; None where nothing waits for us.
     """
 
     history: TravellingHistory
     context: BuildContext
     mark: Path
+    trusted: bool
     begun: bool = False
     problem: str = ""
     stored: set[str] = field(default_factory=set)
+    downloads: Deadline | None = None
     _given_up: bool = False
 
     @property
@@ -70,15 +79,15 @@ class Travels:
         self.history.reading = self._earlier_reading()
         if self.history.reading is None:
             self.mark.unlink(missing_ok=True)
-            reading = self.history.fetch(pull_request=not is_trusted(self.context))
+            reading = self.history.fetch(pull_request=not self.trusted)
             self._leave_mark(reading)
         self.begun = True
 
     def may_continue(self) -> bool:
-        """Asked before each download; raises once nobody waits for it any more."""
+        """Asked before each download: False shortly before time is up, so that what was read by then can be used."""
         if self._given_up:
             raise HistoryError("reading the store was given up")
-        return True
+        return self.downloads is None or self.downloads.remaining > 0
 
     def give_up(self, error: CIBridgeError) -> None:
         """Go on without the store's history."""
@@ -120,20 +129,9 @@ class Travels:
             return None
 
 
-def is_trusted(context: BuildContext) -> bool:
-    """True for what the project itself built: pushes, schedules and what its members start, no pull requests."""
-    event = (context.event or "push").lower()
-    known = any(word in event for word in _TRUSTED_EVENTS)
-    return context.pr_number is None and not context.is_fork and known
-
-
 def is_main(context: BuildContext) -> bool:
     """True where compacting is this build's task: on the default branch, in schedules, and where no branch is known."""
-    return (
-        context.default_branch is None
-        or context.branch == context.default_branch
-        or "schedule" in (context.event or "").lower()
-    )
+    return context.default_branch is None or context.branch == context.default_branch or context.event in _SCHEDULES
 
 
 def store_of(place: Workplace) -> SupportsStore | None:
@@ -149,7 +147,7 @@ def store_of(place: Workplace) -> SupportsStore | None:
             return None
         build = "/".join(filter(None, (context.platform, context.repository, context.build_id)))
         return FolderStore(
-            place.folder(settings.history_url), build=build if context.build_id else "", trusted=is_trusted(context)
+            place.folder(settings.history_url), build=build if context.build_id else "", trusted=place.is_trusted
         )
     adapter = place.adapter
     # On a laptop the one file is the history: nothing else writes to it, and nothing has to travel.
@@ -166,14 +164,20 @@ def travels_of(place: Workplace) -> Travels | None:
     from ci_bridge.history.travelling import TravellingHistory
 
     cache = place.history_path_in(None)
-    history = TravellingHistory(store, cache, place.settings.history_key or "")
-    travels = Travels(history, place.context, cache.with_name(cache.name + ".read.json"))
+    signed_with = place.settings.history_secret
+    secret = signed_with.reveal().encode("utf-8", "replace") if signed_with else b""
+    history = TravellingHistory(store, cache, place.settings.history_key or "", secret=secret)
+    travels = Travels(history, place.context, cache.with_name(cache.name + ".read.json"), place.is_trusted)
     history.pause = travels.may_continue
     return travels
 
 
-async def recall(place: Workplace) -> list[str]:
+async def recall(place: Workplace, share: float = FETCH_SHARE) -> list[str]:
     """Read the store before the history is looked at; once a build.
+
+    Args:
+        place: Whose travels are meant.
+        share: Of the time that is left; the whole where nothing but reading is to be done.
 
     Returns:
         What a person should know: what could not be read.
@@ -182,12 +186,11 @@ async def recall(place: Workplace) -> list[str]:
     if travels is None:
         return []
     if not travels.begun:
+        seconds = min(FETCH_SECONDS, share * place.courier.deadline.remaining)
         try:
-            await _patiently(place, travels.fetch, FETCH_SECONDS)
+            await patiently(place, travels.fetch, seconds, downloads=0.75)
         except CIBridgeError as error:
             travels.give_up(error)
-        except OSError as error:
-            travels.give_up(HistoryError(f"{travels.history.cache}: {error.strerror or error}"))
         if travels.problem:
             logger.warning("history not read from its store: %s", travels.problem)
     if travels.problem:
@@ -220,11 +223,11 @@ async def share(
 
         with History.read(place.history_path) as history:
             metrics = history.run_metrics(record.uid)
-        return encode(record, batches, judged, metrics)
+        return encode(record, batches, judged, metrics, secret=travels.history.secret)
 
     try:
-        data = await place.courier.worker.run(pack)
-        await _patiently(place, lambda: travels.history.publish(record.uid, data, record.shard), STORE_SECONDS)
+        data = await place.courier.worker.run(lambda: _on_disk(place, pack))
+        await patiently(place, lambda: travels.history.publish(record.uid, data, record.shard), STORE_SECONDS)
         travels.stored.add(record.uid)
     except CIBridgeError as error:
         logger.warning("history: this run's segment was not stored: %s", error)
@@ -239,7 +242,10 @@ async def compact(place: Workplace) -> str:
         What was done or why it failed, empty if nothing was due.
     """
     travels = place.travels
-    if travels is None or travels.problem or not is_trusted(place.context):
+    if travels is None or travels.problem or not place.is_trusted:
+        return ""
+    if place.courier.deadline.remaining < LEAST_SECONDS:
+        logger.info("history not compacted: no time is left for it (deadline_seconds)")
         return ""
 
     def work() -> str:
@@ -248,7 +254,7 @@ async def compact(place: Workplace) -> str:
         )
 
     try:
-        return await _patiently(place, work, FETCH_SECONDS)
+        return await patiently(place, work, COMPACT_SECONDS, downloads=0.5)
     except CIBridgeError as error:
         logger.warning("history not compacted: %s", error)
         return f"not compacted, a later build will: {error}"
@@ -274,10 +280,31 @@ async def hand_on(
     return replace(saved, delivered=delivered, reason=reason, state="degraded" if delivered else "failed")
 
 
-async def _patiently(place: Workplace, work: Callable[[], T], seconds: float) -> T:
-    courier = place.courier
+async def patiently(place: Workplace, work: Callable[[], T], seconds: float, downloads: float = 1.0) -> T:
+    """Do something with the store: all tries and the waits between them together within ``seconds``.
+
+    Args:
+        place: Whose travels are meant.
+        work: Called on the worker's thread.
+        seconds: At most; never more than the budget leaves.
+        downloads: Share of the time in which segments are fetched; the rest is for using them.
+
+    Raises:
+        CIBridgeError: The store does not answer, or the disk is full or not writable.
+    """
+    courier, travels = place.courier, place.travels
+    budget = Deadline(min(seconds, courier.deadline.remaining), courier.deadline.clock)
+    if travels is not None:
+        travels.downloads = Deadline(budget.seconds * downloads, budget.clock)
 
     async def once() -> T:
-        return await courier.worker.run(work, timeout=min(seconds, max(0.05, courier.deadline.remaining)))
+        return await courier.worker.run(lambda: _on_disk(place, work), timeout=max(0.05, budget.remaining))
 
-    return await retrying(once, courier.policy, courier.deadline)
+    return await retrying(once, courier.policy, budget)
+
+
+def _on_disk(place: Workplace, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except OSError as error:
+        raise HistoryError(f"{error.filename or place.history_path}: {error.strerror or error}") from error

@@ -34,6 +34,7 @@ class Workplace:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     stopped: Callable[[], bool] = lambda: False
     queue_events: tuple[str, ...] = ()
+    trusted_events: tuple[str, ...] = ()
     travels: Travels | None = None
 
     @property
@@ -52,6 +53,17 @@ class Workplace:
     def is_queue(self) -> bool:
         """True in a merge queue: the build is of a commit that several pull requests make up together."""
         return self.context.pr_number is not None and self.context.event in self.queue_events
+
+    @property
+    def is_trusted(self) -> bool:
+        """True for what the project itself built: pushes, schedules and what its members start, no pull requests.
+
+        An event that the platform does not name is not trusted. Where none is told, nothing but a pull request tells a
+        stranger's build from one of ours.
+        """
+        context = self.context
+        known = context.event is None or context.event in self.trusted_events
+        return known and context.pr_number is None and not context.is_fork
 
     @property
     def history_path(self) -> Path:

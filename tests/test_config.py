@@ -369,6 +369,7 @@ UNTRUSTED = {
     "notification_urls": '["slack://evil"]',
     "history_url": '"/tmp/elsewhere"',
     "history_key": '"other"',
+    "history_secret": '"x"',
     "history_retention_days": "1",
     "artifact_url": '"/tmp/elsewhere"',
     "artifact_dir": '"/etc"',

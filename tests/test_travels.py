@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
+from ci_bridge import platforms
 from ci_bridge.errors import HistoryError, PermissionDeniedError, TransientError
 from ci_bridge.history import History
 from ci_bridge.history.folder_store import FolderStore
 from ci_bridge.history.segments import decode, encode
 from ci_bridge.history.travelling import TravellingHistory
 from ci_bridge.models import BuildContext, Receipt, Verdict
+from ci_bridge.platforms.github.run_origins import TRUSTED_EVENTS as TRUSTED_BY_THE_LISTING
 from ci_bridge.reporting import ReportOutcome
-from ci_bridge.travels import is_main, is_trusted
+from ci_bridge.travels import is_main
 from tests.fakes.adapter import Failure, FakeHost, JobAdapter
-from tests.fakes.clients import PULL_REQUEST, client_over
+from tests.fakes.clients import PULL_REQUEST, TRUSTED_EVENTS, Clock, client_over
 from tests.history.samples import record, remember, rows, uids
 
 PUSH = BuildContext(
@@ -40,7 +42,8 @@ def run(body: Coroutine[Any, Any, Any]) -> Any:
 
 
 def job(host: FakeHost, context: BuildContext, *, trusted: bool | None = None, expires: bool = True) -> JobAdapter:
-    trusted = is_trusted(context) if trusted is None else trusted
+    if trusted is None:
+        trusted = context.event in (None, *TRUSTED_EVENTS) and not context.pr_number
     return JobAdapter(context=context, host=host, trusted=trusted, store_expires=expires)
 
 
@@ -248,6 +251,99 @@ def test_a_short_outage_is_waited_for(tmp_path: Path) -> None:
     assert receipt.state == "sent"
 
 
+# --- time
+
+
+def slow_report(
+    workspace: Path, adapter: JobAdapter, clock: Clock, seconds: Mapping[str, float], deadline: float = 20
+) -> tuple[ReportOutcome, Receipt]:
+    """One job on a store each of whose calls takes so many seconds of the clock."""
+    workspace.mkdir(exist_ok=True)
+    (workspace / "TEST-unit.xml").write_text(FAILED)
+
+    def take_time(name: str) -> None:
+        clock.now += seconds.get(name, 0.0)
+
+    async def body() -> ReportOutcome:
+        config = {"deadline_seconds": deadline}
+        context = adapter.context
+        async with client_over(adapter, workspace, context=context, config=config, clock=clock) as client:
+            adapter.before = take_time
+            return await client.report()
+
+    outcome: ReportOutcome = run(body())
+    return outcome, receipt_of(outcome, "history")
+
+
+def receipt_of(outcome: ReportOutcome, channel: str) -> Receipt:
+    (receipt,) = (receipt for receipt in outcome.report.receipts if receipt.channel == channel)
+    return receipt
+
+
+def with_segments(tmp_path: Path, count: int) -> FakeHost:
+    host = FakeHost()
+    for number in range(count):
+        report(tmp_path / "before", job(host, replace(PUSH, branch="topic", build_id=f"6{number:02d}")))
+    return host
+
+
+def test_a_slow_store_yields_what_it_had_time_for_and_the_comment_goes_out(tmp_path: Path) -> None:
+    host, clock = with_segments(tmp_path, 8), Clock()
+    adapter = job(host, PULL_REQUEST)
+    outcome, receipt = slow_report(tmp_path / "pr", adapter, clock, {"get_object": 2.0})
+    assert clock.now - 1000 < 20
+    assert "read no base yet + 2 of 8 segments" in receipt.reason
+    assert adapter.calls["get_object"] == 2
+    assert any("time is short" in warning for warning in outcome.warnings)
+    assert receipt_of(outcome, "comment").state == "sent"
+    assert len(host.comments["42"]) == 1
+
+
+def test_a_store_that_fails_again_and_again_takes_its_share_of_the_time_and_no_more(tmp_path: Path) -> None:
+    host, clock = with_segments(tmp_path, 1), Clock()
+    for deadline, share in ((20, 5), (120, 30), (1000, 30)):
+        adapter = job(host, PULL_REQUEST)
+        adapter.failures["list_objects"] = Failure(TransientError("HTTP 502"))
+        adapter.failures["list_siblings"] = Failure(TransientError("HTTP 502"))
+        clock.slept.clear()
+        outcome, receipt = slow_report(tmp_path / "pr", adapter, clock, {}, deadline)
+        assert sum(clock.slept[: adapter.calls["list_objects"] - 1]) < share
+        assert "not read from its store" in " ".join(outcome.warnings)
+        assert "HTTP 502" in receipt.reason
+
+
+def test_a_store_that_hangs_leaves_time_for_the_comment(tmp_path: Path) -> None:
+    host, clock = with_segments(tmp_path, 1), Clock()
+    adapter = job(host, PULL_REQUEST)
+    adapter.failures["get_object"] = Failure(TransientError("timed out"))
+    outcome, _ = slow_report(tmp_path / "pr", adapter, clock, {"get_object": 4.0})
+    assert adapter.calls["get_object"] == 1
+    assert receipt_of(outcome, "comment").state == "sent"
+    assert len(host.comments["42"]) == 1
+
+
+def test_compacting_folds_in_what_it_has_time_for(tmp_path: Path) -> None:
+    host, clock = with_segments(tmp_path, 8), Clock()
+    adapter = job(host, PUSH)
+    _, receipt = slow_report(tmp_path / "main", adapter, clock, {"get_object": 2.0})
+    assert "read no base yet + 2 of 8 segments" in receipt.reason
+    assert "compacted (there is no base yet): 4 segments added" in receipt.reason
+    assert clock.now - 1000 < 20
+    reader = TravellingHistory(job(host, PUSH), tmp_path / "reader" / "history.sqlite")
+    assert str(reader.fetch()).endswith("+ 2 segments")  # nothing is lost by it
+    assert len(uids(reader.cache)) == 9
+
+
+def test_with_no_time_left_no_base_is_begun(tmp_path: Path) -> None:
+    host, clock = FakeHost(), Clock()
+    _, receipt = slow_report(tmp_path, job(host, PUSH), clock, {"put_object": 16.0})
+    assert receipt.state == "sent" and "compacted" not in receipt.reason
+    assert (len(names(host, SEGMENT)), len(names(host, BASE))) == (1, 0)
+
+
+# --- what fails
+
+
 def test_a_segment_that_cannot_be_stored_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     adapter = job(FakeHost(), PUSH)
     adapter.failures["put_object"] = Failure(PermissionDeniedError("HTTP 403"))
@@ -393,23 +489,58 @@ def test_where_history_is_switched_off_the_store_is_left_alone(tmp_path: Path) -
     assert not adapter.calls.keys() & {"list_objects", "get_object", "put_object"}
 
 
-@pytest.mark.parametrize(
-    ("event", "trusted"),
-    [
-        (None, True), ("push", True), ("schedule", True), ("workflow_dispatch", True), ("repository_dispatch", True),
-        ("pull_request", False), ("pull_request_target", False), ("workflow_run", False), ("issue_comment", False),
-        ("merge_group", False), ("release", False), ("discussion", False),
-    ],
-)  # fmt: skip
-def test_what_started_a_build_decides_whether_it_is_trusted(event: str | None, trusted: bool) -> None:
-    context = BuildContext("fake", event=event)
-    assert is_trusted(context) is trusted
-    assert not is_trusted(replace(context, pr_number="7"))
-    assert not is_trusted(replace(context, is_fork=True))
+EVENTS = {
+    "github": (
+        "push schedule workflow_dispatch repository_dispatch",
+        "pull_request pull_request_target workflow_run merge_group issue_comment deployment check_suite release Push",
+    ),
+    "gitlab": (
+        "push schedule web webide api trigger parent_pipeline",
+        "merge_request_event external external_pull_request_event pipeline chat ondemand_dast_scan",
+    ),
+    "azure": (
+        "IndividualCI BatchedCI Schedule Manual",
+        "PullRequest BuildCompletion ResourceTrigger ValidateShelveset CheckInShelveset manual",
+    ),
+    "travis": ("push cron api", "pull_request web"),
+    "jenkins": ("PUSH TAG_PUSH", "MERGE NOTE PIPELINE push"),
+    "circle": ("", "push"),
+    "bitbucket": ("", "push"),
+    "teamcity": ("", "push"),
+}
+
+
+def is_trusted(workspace: Path, context: BuildContext, platform: str) -> bool:
+    async def body() -> bool:
+        async with client_over(JobAdapter(context=context), workspace, context=context, platform=platform) as client:
+            place = replace(client._place, trusted_events=platforms.load(platform).trusted_events)
+            return place.is_trusted
+
+    answer: bool = run(body())
+    return answer
+
+
+@pytest.mark.parametrize("platform", EVENTS)
+def test_a_build_is_trusted_if_the_platform_names_exactly_what_started_it(tmp_path: Path, platform: str) -> None:
+    trusted, others = (words.split() for words in EVENTS[platform])
+    assert sorted(platforms.load(platform).trusted_events) == sorted(trusted)
+    for event in (None, *trusted):
+        context = BuildContext(platform, event=event)
+        assert is_trusted(tmp_path, context, platform)
+        assert not is_trusted(tmp_path, replace(context, pr_number="7"), platform)
+        assert not is_trusted(tmp_path, replace(context, is_fork=True), platform)
+    for event in others:
+        assert not is_trusted(tmp_path, BuildContext(platform, event=event), platform), event
+
+
+def test_every_platform_stands_in_the_table_of_events() -> None:
+    assert {one.name for one in platforms.available()} - {"local"} == EVENTS.keys()
+    assert frozenset(platforms.load("github").trusted_events) == TRUSTED_BY_THE_LISTING
 
 
 def test_the_default_branch_schedules_and_unknown_default_branches_compact() -> None:
     assert is_main(PUSH)
     assert not is_main(replace(PUSH, branch="topic"))
     assert is_main(replace(PUSH, branch="topic", event="schedule"))
+    assert not is_main(replace(PUSH, branch="topic", event="reschedule"))
     assert is_main(replace(PUSH, branch="topic", default_branch=None))

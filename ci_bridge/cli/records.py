@@ -118,6 +118,40 @@ def history_prune(days: int | None, force: bool, as_json: bool, pairs: tuple[str
         say(f"{dropped} runs dropped")
 
 
+@history.command("compact")
+@click.option("--force", is_flag=True, help="Even if there was a base an hour ago, or more than half of the runs go.")
+@common
+def history_compact(force: bool, as_json: bool, pairs: tuple[str, ...]) -> None:
+    """Make a new base of a history that travels.
+
+    \b
+    Example:
+      ci-bridge history compact
+    """
+    done = with_client(lambda client: client.compact_history(force=force), flags_of(pairs))
+    if as_json:
+        print_json({"compacted": bool(done), "detail": done})
+    else:
+        say(done or "nothing to do: the history is one file, empty, or was compacted within the hour (--force)")
+
+
+@history.command("forget")
+@click.argument("run")
+@common
+def history_forget(run: str, as_json: bool, pairs: tuple[str, ...]) -> None:
+    """Drop the run with the id RUN for good: nothing that is stored brings it back.
+
+    \b
+    Example:
+      ci-bridge history forget 019a2e41-6d3c-7c0e-9a52-2f6d3f1c8b77
+    """
+    found = with_client(lambda client: client.forget_run(run), flags_of(pairs))
+    if as_json:
+        print_json({"run": run, "was_there": found})
+    else:
+        say(f"run {run} " + ("forgotten" if found else "was not in the history; it stays out of it"))
+
+
 @click.group(cls=Group)
 def metric() -> None:
     """Record performance numbers and see how they move.

@@ -131,5 +131,7 @@ platform = Platform(
     log_command_patterns=(r"(?i:##vso\[)", r"##\["),
     detect=detect,
     read_context=read_context,
+    # Not BuildCompletion and ResourceTrigger: the other build may have been a pull request's.
+    trusted_events=("IndividualCI", "BatchedCI", "Schedule", "Manual"),
     owns_url=owns_url,
 )

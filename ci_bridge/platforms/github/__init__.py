@@ -217,6 +217,7 @@ platform = Platform(
     read_context=read_context,
     owns_url=owns_url,
     connect=connect,
+    trusted_events=("push", "schedule", "workflow_dispatch", "repository_dispatch"),
     queue_events=("merge_group", "push"),  # a push has a pull request on a queue's own branch only
     probe=probe,
     pipeline_folder=".github/workflows",

@@ -125,5 +125,7 @@ platform = Platform(
     log_command_patterns=(r"section_(?:start|end):",),
     detect=detect,
     read_context=read_context,
+    # A child pipeline of a merge request's pipeline has the merge request's variables; "pipeline" is another project's.
+    trusted_events=("push", "schedule", "web", "webide", "api", "trigger", "parent_pipeline"),
     owns_url=owns_url,
 )

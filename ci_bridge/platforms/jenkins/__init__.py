@@ -172,5 +172,6 @@ platform = Platform(
     log_command_patterns=(r"\[8mha:",),
     detect=detect,
     read_context=read_context,
+    trusted_events=("PUSH", "TAG_PUSH"),  # of the hooks' plug-ins; others tell none
     owns_url=owns_nothing,
 )

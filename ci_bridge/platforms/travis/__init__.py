@@ -61,5 +61,6 @@ platform = Platform(
     log_command_patterns=(r"travis_(?:fold|time):(?:start|end):",),
     detect=detect,
     read_context=read_context,
+    trusted_events=("push", "cron", "api"),
     owns_url=owns_nothing,
 )
