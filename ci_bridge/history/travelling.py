@@ -249,13 +249,14 @@ class TravellingHistory:
             open_checked(copy, path, self.limits, Deadline(self.limits.seconds)).close()
 
     def _list_segments(self, covered: set[str], most: int) -> Listing:
-        """Listing goes on while what it meets is not covered yet."""
+        """Listing goes on until the oldest quarter of what it met is covered; who compacts lists all."""
         size = min(_FIRST_LISTED, most)
         while True:
             found = self._list(self.segment_prefix, size)
-            oldest = sorted(found, key=_age)[: _FIRST_LISTED // 4]
-            open_ends = not found.is_whole and not (oldest and all(one.id in covered for one in oldest))
-            if size >= most or not (open_ends or any(one.id not in covered for one in found.unsure)):
+            oldest = sorted(found, key=_age)[: -(-len(found) // 4)]
+            is_met = bool(oldest) and all(one.id in covered for one in oldest)
+            is_sure = all(one.id in covered for one in found.unsure)
+            if size >= most or (is_sure and (is_met or found.is_whole)):
                 return found
             size = min(size * 8, most)
 
