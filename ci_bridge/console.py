@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,17 +119,27 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red", "unknown": "cya
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print what a look at the environment found, a line each, and below it the line that closes the gap."""
+    """Print what a look at the environment found, a line each, and below it the line that closes the gap.
+
+    On a terminal a long one goes on below itself; the line to add stays whole, to be copied.
+    """
     from ci_bridge.report.escape import log_line
 
     width = max((len(finding.title) for finding in findings), default=0)
+    margin = " " * (len("problem") + 2 + width + 2)
+    room = sys.maxsize
+    if is_terminal(sys.stdout):
+        room = max(20, shutil.get_terminal_size().columns - len(margin))
     for finding in findings:
         state = finding.state.ljust(len("problem"))
         if has_color(sys.stdout):
             state = click.style(state, fg=_COLORS[finding.state])
-        print_line(f"{state}  {finding.title.ljust(width)}  {log_line(finding.detail)}")
+        first, *others = textwrap.wrap(log_line(finding.detail), room, break_on_hyphens=False) or [""]
+        print_line(f"{state}  {finding.title.ljust(width)}  {first}".rstrip())
+        for line in others:
+            print_line(margin + line)
         if finding.line_to_add:
-            print_line(f"{' ' * (width + 11)}add: {log_line(finding.line_to_add)}")
+            print_line(f"{margin}add: {log_line(finding.line_to_add)}")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import os
 import shutil
 import subprocess
@@ -14,9 +16,14 @@ from pathlib import Path
 from ci_bridge import platforms
 from ci_bridge.artifacts import staging_folder
 from ci_bridge.config import LoadedSettings, Settings
-from ci_bridge.errors import CIBridgeError
+from ci_bridge.errors import CIBridgeError, TransientError
+from ci_bridge.history.folder_store import FolderStore
+from ci_bridge.history.travelling import BASE_DAYS, SEGMENT_DAYS, TravellingHistory
 from ci_bridge.models import BuildContext, Credentials
 from ci_bridge.protocols import ROLES, Adapter, Finding, Health, Platform, SupportsStore, capabilities_of
+from ci_bridge.worker import Worker
+
+logger = logging.getLogger("ci_bridge")
 
 _FALLBACKS = {
     "test_runs": "a commit status stands for the test run",
@@ -71,16 +78,46 @@ def examine(
             adapter = platforms.open_adapter(platform, env, credentials)
         except CIBridgeError as error:
             return [*findings, Finding("Connection", Health.PROBLEM, error.message, error.hint)]
+    findings += [Finding("Connection", Health.WARNING, text) for text in said]
+    findings += _roles(settings, platform, adapter)
+    seconds = float(settings.deadline_seconds)
     try:
-        findings += [Finding("Connection", Health.WARNING, text) for text in said]
-        findings += _roles(settings, platform, adapter)
-        if platform.probe is not None and adapter.context.platform == platform.name:
-            with _warnings():  # what the probe meets is in its findings
-                findings += platform.probe(adapter, context)
-        findings += _history(settings, adapter, clock())
+        with _warnings():  # what is met on the way is in the findings
+            findings += _in_time(_asked(settings, platform, adapter, context, workspace, clock), seconds)
     finally:
         adapter.close()
     return findings
+
+
+def _asked(
+    settings: Settings,
+    platform: Platform,
+    adapter: Adapter,
+    context: BuildContext,
+    workspace: Path,
+    clock: Callable[[], datetime],
+) -> Iterator[Finding]:
+    """What only the platform can tell, one after the other."""
+    if platform.probe is not None and adapter.context.platform == platform.name:
+        yield from platform.probe(adapter, context)
+    yield from _history(settings, platform, adapter, workspace, clock)
+
+
+def _in_time(findings: Iterator[Finding], seconds: float) -> list[Finding]:
+    """What is found within this time; an API that hangs costs the rest and no more."""
+    found: list[Finding] = []
+    worker = Worker()
+    try:
+        asyncio.run(worker.run(lambda: found.extend(findings), timeout=seconds))
+    except TransientError:
+        detail = f"not everything was answered within {seconds:g} s (deadline_seconds)"
+        return [*found, Finding("Connection", Health.UNKNOWN, detail)]
+    except Exception as error:  # another package's platform may do anything
+        logger.debug("looking broke off", exc_info=True)
+        return [*found, Finding("Connection", Health.UNKNOWN, f"looking broke off: {type(error).__name__}: {error}")]
+    finally:
+        worker.close()
+    return found
 
 
 def _configuration(loaded: LoadedSettings) -> Iterator[Finding]:
@@ -191,42 +228,57 @@ def _roles(settings: Settings, platform: Platform, adapter: Adapter) -> Iterator
             yield Finding("Required channel", Health.PROBLEM, detail, f"required_channels: without {channel}")
 
 
-def _history(settings: Settings, adapter: Adapter, now: datetime) -> Iterator[Finding]:
-    """The condition of docs/history.md: segments must outlive the longest gap between two compactions."""
+def _history(
+    settings: Settings, platform: Platform, adapter: Adapter, workspace: Path, clock: Callable[[], datetime]
+) -> Iterator[Finding]:
+    """Where the history is, and the condition of docs/history.md: what is stored must outlive the longest gap."""
     if not settings.enable_history_tracking:
         yield Finding("History", Health.WARNING, "enable_history_tracking = false: failures are not judged")
         return
-    if settings.history_url or adapter.context.platform == platforms.FALLBACK:
-        yield Finding("History", Health.OK, f"in {settings.history_url or settings.artifact_dir}")
-        return
-    if not isinstance(adapter, SupportsStore):
+    store: object = adapter
+    if settings.history_url:
+        folder = workspace / settings.history_url
+        file = folder / (f"history-{settings.history_key}.sqlite" if settings.history_key else "history.sqlite")
+        store = None if file.exists() else FolderStore(folder)
+    elif adapter.context.platform == platforms.FALLBACK:
+        store = None
+    if store is None:
+        yield Finding("History", Health.OK, f"in one file in {settings.history_url or settings.artifact_dir}")
+    elif isinstance(store, SupportsStore):
+        yield _condition(settings, platform, store, clock())
+    else:
         detail = "nothing is kept between builds here: failures are judged only where artifact_dir or history_url is"
         yield Finding("History", Health.WARNING, detail, "history_url: a folder that outlives the build")
-        return
-    from ci_bridge.history.travelling import SEGMENT_DAYS, TravellingHistory
 
-    names = TravellingHistory(adapter, Path(), settings.history_key or "")
+
+def _condition(settings: Settings, platform: Platform, store: SupportsStore, now: datetime) -> Finding:
+    """How long things are kept against the longest time that nobody compacted."""
     try:
-        bases = names.bases()
+        bases = TravellingHistory(store, Path(), settings.history_key or "").bases()
     except CIBridgeError as error:
-        yield Finding("History", Health.UNKNOWN, str(error))
-        return
-    kept = f"segments are kept {SEGMENT_DAYS} days"
-    if not bases:
-        yield Finding("History", Health.WARNING, f"{kept}; no compaction has been made yet, the first builds do it")
-        return
-    moments = sorted(base.created_at for base in bases)
-    gap = max(later - earlier for earlier, later in zip(moments, [*moments[1:], now], strict=True))
-    detail = f"{kept}; the longest gap between compactions was {gap / timedelta(days=1):.1f} days"
-    if gap >= timedelta(days=SEGMENT_DAYS):
-        yield Finding("History", Health.PROBLEM, f"{detail}: runs are lost", _SCHEDULE)
-    elif gap > timedelta(days=SEGMENT_DAYS / 2):
-        yield Finding("History", Health.WARNING, detail, _SCHEDULE)
+        return Finding("History", Health.UNKNOWN, str(error))
+    segments, base = (min(days, store.longest_retention or days) for days in (SEGMENT_DAYS, BASE_DAYS))
+    if not store.store_expires:  # whoever compacts drops what a base covers, and nothing else
+        kept = f"segments are kept {SEGMENT_DAYS} days, and until a base covers them"
     else:
-        yield Finding("History", Health.OK, detail)
+        kept = f"segments are kept {segments} days, bases {base}"
+    if not bases:
+        detail = f"{kept}; no compaction has been made yet, or none in that time: the next builds do it"
+        return Finding("History", Health.WARNING, detail)
+    moments = sorted(base.created_at for base in bases)
+    gap = max(later - earlier for earlier, later in zip(moments, [*moments[1:], now], strict=True)) / timedelta(days=1)
+    detail = f"{kept}; the longest gap between compactions was {gap:.1f} days"
+    limit = min(segments, base) if store.store_expires else math.inf
+    if gap >= limit:
+        return Finding("History", Health.PROBLEM, f"{detail}: runs are lost", platform.weekly_line or _WEEKLY)
+    if gap > limit * _NEAR:
+        return Finding("History", Health.WARNING, detail, platform.weekly_line or _WEEKLY)
+    return Finding("History", Health.OK, detail)
 
 
-_SCHEDULE = "a weekly scheduled build of the default branch"
+_WEEKLY = "a weekly scheduled build of the default branch"
+_NEAR = 0.6
+"""Part of the time that things are kept; a weekly build is just below it."""
 
 
 @contextmanager

@@ -186,6 +186,11 @@ class SupportsStore(Protocol):
     def store_expires(self) -> bool:
         """True if the store drops objects by itself after their retention; then nothing is ever deleted by us."""
 
+    @property
+    def longest_retention(self) -> int | None:
+        """Days that the store keeps an object at most, whatever is asked for; None where it does as it is told."""
+        return None
+
     @abstractmethod
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
         """Store bytes under a name; never replaces anything."""
@@ -332,7 +337,8 @@ class Platform:
         upload_step: The step to add to a pipeline whose jobs may store no bundle by themselves; ``{folder}`` is where
             the bundle waits. Empty where there is none.
         probe: Finds out what will work with this adapter, and changes nothing on the platform; None where there is
-            nothing to ask.
+            nothing to ask. What it has found counts though the rest is not found in time.
+        weekly_line: The line of a pipeline that starts it once a week; empty where it is no single line.
     """
 
     name: str
@@ -347,6 +353,7 @@ class Platform:
     fill: Callable[[BuildContext, Path], BuildContext] | None = None
     queue_events: tuple[str, ...] = ()
     trusted_events: tuple[str, ...] = ()
-    probe: Callable[[Adapter, BuildContext], Sequence[Finding]] | None = None
+    probe: Callable[[Adapter, BuildContext], Iterable[Finding]] | None = None
     pipeline_folder: str = ""
     upload_step: str = ""
+    weekly_line: str = ""

@@ -7,7 +7,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +19,11 @@ import pytest
 from ci_bridge import platforms
 from ci_bridge.console import print_findings
 from ci_bridge.doctor import examine, exit_code_of
+from ci_bridge.history.folder_store import FolderStore
 from ci_bridge.models import BuildContext, StoredObject
 from ci_bridge.platforms.github import connect
 from ci_bridge.preparation import prepare
-from ci_bridge.protocols import Finding, Health, SupportsStore
+from ci_bridge.protocols import Adapter, Finding, Health, SupportsStore
 from tests.fakes.adapter import FakeAdapter
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, MERGE, job_environment
@@ -188,6 +190,11 @@ class StoreAdapter(FakeAdapter, SupportsStore):
 
     store_expires = True
     ages: tuple[float, ...] = ()
+    longest: int | None = None
+
+    @property
+    def longest_retention(self) -> int | None:
+        return self.longest
 
     def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         now = datetime.now(UTC)
@@ -206,10 +213,17 @@ class StoreAdapter(FakeAdapter, SupportsStore):
         raise AssertionError("looking deletes nothing")
 
 
-def look_over(adapter: FakeAdapter, workspace: Path, **config: Any) -> dict[str, Finding]:
+def look_over(
+    adapter: FakeAdapter,
+    workspace: Path,
+    probe: Callable[[Adapter, BuildContext], Iterable[Finding]] | None = None,
+    seconds: float = 120,
+    **config: Any,
+) -> dict[str, Finding]:
     """With an adapter of a platform that offers nothing else."""
     loaded, _, context = prepare(config, {}, workspace)
-    platform = replace(platforms.load("local"), name="fake", connect=lambda _env, _credentials: adapter)
+    loaded = replace(loaded, settings=replace(loaded.settings, deadline_seconds=seconds))
+    platform = replace(platforms.load("local"), name="fake", connect=lambda _env, _credentials: adapter, probe=probe)
     return by_title(examine(loaded, platform, context, env={}, workspace=workspace))
 
 
@@ -259,7 +273,8 @@ class TestEverywhere:
         [
             ((), Health.WARNING, "no compaction has been made yet"),
             ((0.5, 1.5, 9.5), Health.OK, "was 8.0 days"),
-            ((3, 21), Health.WARNING, "was 18.0 days"),
+            ((3, 12), Health.WARNING, "was 9.0 days"),
+            ((3, 21), Health.PROBLEM, "was 18.0 days: runs are lost"),
             ((31,), Health.PROBLEM, "was 31.0 days: runs are lost"),
         ],
     )
@@ -269,9 +284,56 @@ class TestEverywhere:
         adapter = StoreAdapter(context=BuildContext("fake"))
         adapter.ages = ages
         found = look_over(adapter, tmp_path)["History"]
-        assert found.state is state and text in found.detail and "kept 30 days" in found.detail
+        assert found.state is state and text in found.detail and "kept 30 days, bases 14" in found.detail
         assert bool(found.line_to_add) is (len(ages) > 0 and state is not Health.OK)
         assert adapter.closed
+
+    def test_a_store_that_keeps_less_than_is_asked_for_is_told_by_its_own_number(self, tmp_path: Path) -> None:
+        adapter = StoreAdapter(context=BuildContext("fake"))
+        adapter.ages, adapter.longest = (1, 6), 5
+        found = look_over(adapter, tmp_path)["History"]
+        assert found.state is Health.PROBLEM and "kept 5 days, bases 5" in found.detail
+
+    def test_a_folder_that_keeps_the_history_is_looked_at_in_the_same_way(self, tmp_path: Path) -> None:
+        store = FolderStore(tmp_path / "kept")
+        found = look_over(FakeAdapter(context=BuildContext("fake")), tmp_path, history_url="kept")["History"]
+        assert found.state is Health.WARNING and "no compaction has been made yet" in found.detail
+        assert not (tmp_path / "kept").exists()
+        for age in (1, 41):
+            base = store.put_object("ci-bridge-base", b"x", 14)
+            moment = (datetime.now(UTC) - timedelta(days=age)).timestamp()
+            os.utime(tmp_path / "kept" / base.id, (moment, moment))
+        found = look_over(FakeAdapter(context=BuildContext("fake")), tmp_path, history_url="kept")["History"]
+        # Nothing is dropped there before a base covers it, so that a long gap loses nothing.
+        assert found.state is Health.OK and "kept 30 days" in found.detail and "was 40.0 days" in found.detail
+
+    def test_a_history_in_one_file_needs_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "history-x.sqlite").touch()
+        adapter = FakeAdapter(context=BuildContext("fake"))
+        found = look_over(adapter, tmp_path, history_url=".", history_key="x")["History"]
+        assert found.state is Health.OK and "one file" in found.detail
+
+    def test_an_api_that_hangs_costs_what_was_not_found_yet(self, tmp_path: Path) -> None:
+        released = threading.Event()
+
+        def probe(_adapter: Adapter, _context: BuildContext) -> Iterator[Finding]:
+            yield Finding("First", Health.OK, "found in time")
+            released.wait()
+
+        adapter = FakeAdapter(context=BuildContext("fake"))
+        found = look_over(adapter, tmp_path, probe, seconds=0.05)
+        released.set()
+        assert found["First"].state is Health.OK
+        assert found["Connection"].state is Health.UNKNOWN and "deadline_seconds" in found["Connection"].detail
+        assert "History" not in found and adapter.closed
+
+    def test_a_platform_of_another_package_that_breaks_costs_no_more_than_its_findings(self, tmp_path: Path) -> None:
+        def probe(_adapter: Adapter, _context: BuildContext) -> Iterator[Finding]:
+            yield Finding("First", Health.OK, "found")
+            raise KeyError("gone")
+
+        found = look_over(FakeAdapter(context=BuildContext("fake")), tmp_path, probe)
+        assert found["First"].state is Health.OK and "KeyError" in found["Connection"].detail
 
     def test_a_required_channel_that_is_not_there_is_a_problem(self, tmp_path: Path) -> None:
         class Bare:

@@ -28,7 +28,7 @@ from ci_bridge.errors import (
     RateLimitedError,
     TransientError,
 )
-from ci_bridge.platforms._http import ConflictError, Network, Origin, OriginSession, origin_of
+from ci_bridge.platforms._http import ConflictError, InvalidError, Network, Origin, OriginSession, origin_of
 from tests.fakes.server import FakeServer, Request, Response, dripping, moved, reset, truncated, web_page
 
 SECRET = "not-a-real-" + "secret-0123456789"
@@ -326,7 +326,7 @@ def test_plain_http_is_warned_of_once(server: FakeServer, caplog: pytest.LogCapt
         ("GET", 408, TransientError),
         ("POST", 409, ConflictError),
         ("GET", 410, NotFoundError),
-        ("POST", 422, PlatformError),
+        ("POST", 422, InvalidError),
         ("GET", 429, RateLimitedError),
         ("POST", 500, TransientError),
         ("POST", 502, TransientError),

@@ -78,7 +78,8 @@ def config(as_json: bool, pairs: tuple[str, ...]) -> None:
 def doctor(as_json: bool, pairs: tuple[str, ...]) -> None:
     """Say what will work here and what will not, and which line closes each gap.
 
-    Nothing is changed and nothing is delivered. Exit code 1 where something will fail, else 0.
+    Nothing is changed and nothing is delivered. Exit code 1 where something will fail, else 0, also where something
+    could not be found out. It ends within deadline_seconds.
 
     \b
     Example:

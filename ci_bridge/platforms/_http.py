@@ -61,6 +61,10 @@ class ConflictError(PlatformError):
     """What was to be created exists already (HTTP 409)."""
 
 
+class InvalidError(PlatformError):
+    """The platform takes no such content (HTTP 422); it may well take another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a URL lives: scheme, host and port."""
@@ -350,6 +354,8 @@ class OriginSession(requests.Session):
             return NotFoundError(text, hint=self._permission(method, path) if status == 404 else "")
         if status == 409:
             return ConflictError(text)
+        if status == 422:
+            return InvalidError(text)
         if status in (408, 425) or status >= 500:
             return TransientError(text)
         return PlatformError(text)

@@ -6,7 +6,7 @@ Facts: GitHub's documentation "Variables reference", "Events that trigger workfl
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from ci_bridge.models import BuildContext, Credentials
@@ -199,7 +199,7 @@ def connect(env: Environment, credentials: Credentials) -> Adapter:
     return open_adapter(env, credentials, read_context(env))
 
 
-def probe(adapter: Adapter, context: BuildContext) -> Sequence[Finding]:
+def probe(adapter: Adapter, context: BuildContext) -> Iterable[Finding]:
     """What will work with this adapter's tokens."""
     from ci_bridge.platforms.github import doctor
 
@@ -222,4 +222,5 @@ platform = Platform(
     probe=probe,
     pipeline_folder=".github/workflows",
     upload_step=_UPLOAD_STEP,
+    weekly_line='schedule: [{cron: "17 4 * * 1"}]  # under `on:` of the workflow',
 )

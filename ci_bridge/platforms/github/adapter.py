@@ -122,6 +122,7 @@ class GitHubAdapter(
             is_protected=env.get("GITHUB_REF_PROTECTED", "").lower() == "true",
             workflow=own_workflow(env, context),
         )
+        self._retention = env.get("GITHUB_RETENTION_DAYS", "")
         self._author: str | None = None
         self._check_run: _CheckRun | None = None
         self._is_unsure = False
@@ -129,6 +130,23 @@ class GitHubAdapter(
     def close(self) -> None:
         super().close()
         self._session.close()
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[Mapping[str, Any], Any]:
+        """Make any call of the API with this job's token.
+
+        Args:
+            method: Of HTTP.
+            path: Below the API's address, with the query.
+            body: Sent as JSON.
+
+        Returns:
+            Headers, their names in lower case, and the parsed answer.
+
+        Raises:
+            PlatformError: As every other method.
+        """
+        with understood():
+            return self._github.requestJsonAndCheck(method, path, input=None if body is None else {**body})
 
     # Test runs and annotations
 
@@ -299,6 +317,11 @@ class GitHubAdapter(
 
     def download_artifact(self, artifact: Artifact, to: Path) -> None:
         self._reader.download(artifact, to)
+
+    @property
+    def longest_retention(self) -> int | None:
+        """What the repository allows, at most 90 days."""
+        return int(self._retention) if re.fullmatch(r"[1-9][0-9]{0,3}", self._retention) else None
 
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:  # noqa: ARG002 none is taken
         raise PermissionDeniedError(

@@ -7,7 +7,8 @@ Facts: GitHub's REST documentation, "Permissions required for GitHub Apps" and "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ci_bridge.errors import (
@@ -15,11 +16,12 @@ from ci_bridge.errors import (
     CIBridgeError,
     NotFoundError,
     PermissionDeniedError,
-    PlatformError,
     RateLimitedError,
     TransientError,
 )
 from ci_bridge.models import BuildContext
+from ci_bridge.platforms import github
+from ci_bridge.platforms._http import InvalidError
 from ci_bridge.platforms.github.answers import number_of
 from ci_bridge.protocols import Adapter, Finding, Health, SupportsTestRuns, SupportsUpload
 
@@ -32,6 +34,10 @@ NO_COMMIT = "0" * 40
 FEW_CALLS = 50
 TOKEN_LINE = "GITHUB_TOKEN: ${{ github.token }}"  # noqa: S105 - an expression, no token
 ACTION_LINE = "- uses: ci-bridge/ci-bridge@v0"
+NETWORK_LINE = "HTTPS_PROXY: http://HOST:PORT under `env:` if this runner needs a proxy, else try again later"
+AUTHORITY_LINE = "REQUESTS_CA_BUNDLE: PATH of your certificate authority's bundle, under `env:`"
+API_LINE = "api_url: https://HOST/api/v3 of an Enterprise Server, https://api.github.com else"
+UPLOAD_LINE = "- uses: actions/upload-artifact@v3"
 FORK_LINE = "ci-bridge collect here, ci-bridge publish on workflow_run: see docs/getting-started-github.md"
 _NAME = "ci-bridge doctor"
 
@@ -39,29 +45,24 @@ Ask = Callable[[str, str, Mapping[str, Any] | None], tuple[Mapping[str, Any], An
 """Method, path and body -> headers in lower case and the parsed answer; raises :mod:`ci_bridge.errors`."""
 
 
-def probe(adapter: Adapter, context: BuildContext) -> Sequence[Finding]:
+def probe(adapter: Adapter, context: BuildContext) -> Iterator[Finding]:
     """What will work with this adapter's tokens; at most seven calls."""
-    findings: list[Finding] = []
     if isinstance(adapter, SupportsTestRuns):  # every adapter with a token is one class
-        findings += _Probe(_asker(cast("GitHubAdapter", adapter)), context).findings()
+        yield from _Probe(cast("GitHubAdapter", adapter).ask, context).findings()
     else:
         detail = (
             "none was given, or this server's API is not GitHub's: only the summary and outputs are delivered; "
             "under `env:` of the step"
         )
-        findings.append(Finding("Token", Health.PROBLEM, detail, TOKEN_LINE))
+        yield Finding("Token", Health.PROBLEM, detail, TOKEN_LINE)
     if isinstance(adapter, SupportsUpload):
-        findings.append(Finding("Artifacts", Health.OK, "the runtime token is here: files can be uploaded"))
+        yield Finding("Artifacts", Health.OK, "the runtime token is here: files can be uploaded")
+    elif context.server_url and not github.owns_url(context.server_url):
+        detail = "an Enterprise Server has no artifact service of this version: files wait in artifact_dir"
+        yield Finding("Artifacts", Health.WARNING, detail, UPLOAD_LINE)
     else:
-        detail = "a `run:` step gets no runtime token, and an Enterprise Server has no such service: files stay here"
-        findings.append(Finding("Artifacts", Health.WARNING, detail, ACTION_LINE))
-    return findings
-
-
-def _asker(adapter: GitHubAdapter) -> Ask:
-    """The adapter's own way to the API: its session, its token, its errors."""
-    github = adapter._github
-    return lambda method, path, body: github.requestJsonAndCheck(method, path, input=None if body is None else {**body})
+        detail = "a `run:` step gets no runtime token: files stay here"
+        yield Finding("Artifacts", Health.WARNING, detail, ACTION_LINE)
 
 
 class _Probe:
@@ -103,13 +104,21 @@ class _Probe:
 
     def _token(self) -> Finding:
         try:
-            self._headers, _ = self._ask("GET", self._path, None)
+            self._headers, answer = self._ask("GET", self._path, None)
         except AuthenticationError as error:
-            return Finding("Token", Health.PROBLEM, error.message, TOKEN_LINE)
+            return Finding("Token", Health.PROBLEM, str(error), TOKEN_LINE)
         except (PermissionDeniedError, NotFoundError) as error:
             return Finding("Token", Health.PROBLEM, f"it does not see this repository: {error.message}", TOKEN_LINE)
+        except RateLimitedError as error:
+            wait = "" if error.retry_after is None else f"; again in {max(1, round(error.retry_after / 60))} minutes"
+            return Finding("Token", Health.UNKNOWN, f"{error}{wait}")
+        except TransientError as error:
+            return Finding("Token", Health.PROBLEM, f"it cannot be tried: {error}", NETWORK_LINE)
         except CIBridgeError as error:
-            return Finding("Token", Health.UNKNOWN, str(error))
+            insecure = "not secure" in error.message
+            return Finding("Token", Health.PROBLEM, str(error), AUTHORITY_LINE if insecure else API_LINE)
+        if not isinstance(answer, Mapping) or not answer.get("full_name"):
+            return Finding("Token", Health.PROBLEM, f"what answers at {self._path} is not GitHub's API", API_LINE)
         return Finding("Token", Health.OK, self._kind())
 
     def _kind(self) -> str:
@@ -132,7 +141,7 @@ class _Probe:
             limit = int(self._headers["x-ratelimit-limit"])
             left = int(self._headers["x-ratelimit-remaining"])
         except (KeyError, ValueError):
-            return Finding("Rate limit", Health.UNKNOWN, "GitHub did not say")
+            return Finding("Rate limit", Health.OK, "none is told, as by Enterprise Servers without one")
         state = Health.OK if left >= FEW_CALLS else Health.WARNING
         return Finding("Rate limit", state, f"{left} of {limit} calls an hour are left; a report takes about 12")
 
@@ -140,11 +149,13 @@ class _Probe:
         try:
             self._ask("POST", path, body)
         except PermissionDeniedError as error:
-            return self._refused(title, line, f"{error.message}; {otherwise}")
-        except (RateLimitedError, TransientError, AuthenticationError) as error:
-            return Finding(title, Health.UNKNOWN, str(error))
-        except PlatformError:
-            return Finding(title, Health.OK, f"`{line}` is given")  # HTTP 422: it may, but not this
+            return self._refused(title, line, error, otherwise)
+        except NotFoundError as error:  # HTTP 410: issues are disabled
+            return Finding(title, Health.PROBLEM, f"{error.message}; {otherwise}, and no permission helps")
+        except InvalidError:
+            return Finding(title, Health.OK, f"`{line}` is given")  # it may, but not this
+        except CIBridgeError as error:
+            return Finding(title, Health.UNKNOWN, f"{error}; if it stays so, {otherwise}")
         return Finding(title, Health.UNKNOWN, "GitHub answered what cannot be")
 
     def _comments(self) -> Finding:
@@ -159,15 +170,23 @@ class _Probe:
         try:
             self._ask("GET", f"{path}?per_page=1", None)
         except (PermissionDeniedError, NotFoundError) as error:
-            return self._refused(title, line, f"{error.message}; failures are judged without earlier runs")
+            return self._refused(title, line, error, "failures are judged without earlier runs")
         except CIBridgeError as error:
             return Finding(title, Health.UNKNOWN, str(error))
         return Finding(title, Health.OK, f"`{line}` is given")
 
-    def _refused(self, title: str, line: str, detail: str) -> Finding:
-        """A permission that is not given. A fork's token reads only, whatever its workflow says."""
+    def _refused(self, title: str, line: str, error: CIBridgeError, otherwise: str) -> Finding:
+        """What is not allowed. A fork's token reads only, whatever its workflow says."""
+        said = error.message.partition(": HTTP ")[2]
+        detail = f"{otherwise} (HTTP {said})" if said else f"{otherwise} ({error.message})"
+        if re.search("locked|archived", said):
+            return Finding(title, Health.PROBLEM, f"{detail}; no permission helps")
         if self._context.is_fork and line.endswith("write"):
             return Finding(title, Health.PROBLEM, f"{detail}; no line gives a fork's token more", FORK_LINE)
-        if "GitHub App" in detail:  # classic tokens cannot write checks at all
-            return Finding(title, Health.PROBLEM, detail, TOKEN_LINE)
-        return Finding(title, Health.PROBLEM, f"{detail}; under `permissions:` of the job", line)
+        if re.search("GitHub App|push access|SAML|IP allow list", said):  # classic tokens cannot write checks at all
+            return Finding(
+                title, Health.PROBLEM, f"{detail}; the job's own token can, under `env:` of the step", TOKEN_LINE
+            )
+        if "personal access token" in said:
+            detail += "; give the token itself the permission, or take the job's own"
+        return Finding(title, Health.PROBLEM, f"{detail}; the line goes under `permissions:` of the job", line)
