@@ -510,6 +510,8 @@ class Client(Remembering):
         *,
         test_run_id: str | None = None,
         on_progress: Callable[[int, int], None] | None = None,
+        ending: str = "",
+        remarks: Sequence[str] = (),
     ) -> ReportOutcome:
         """Read result files, judge them, write the reports, deliver them, remember.
 
@@ -517,6 +519,9 @@ class Client(Remembering):
             results: Globs, files or folders; by default the option ``results``.
             test_run_id: A run of :meth:`create_test_run` that these results complete, by default a new one.
             on_progress: Called from the worker thread with bytes read and bytes in all.
+            ending: How the command ended that wrote them, in words; empty if it succeeded, or if that is not known.
+                Where it failed and no test tells why, the report is an error and says so.
+            remarks: On the results as a whole.
 
         Raises:
             ConfigError: Nothing was sent.
@@ -530,7 +535,9 @@ class Client(Remembering):
             live = self._runs[test_run_id] = LiveRun(self._new_run(test_run_id))
         self._current = live.run.id
         await self._memory.save()  # numbers recorded so far are part of the report
-        outcome = await run_report(self._workplace(), live.run, results, on_progress=on_progress)
+        outcome = await run_report(
+            self._workplace(), live.run, results, on_progress=on_progress, ending=ending, remarks=remarks
+        )
         outcome = replace(outcome, warnings=(*self.loaded.warnings, *outcome.warnings))
         live.run = outcome.report.run
         self._memory.forget_run(live.run.id)

@@ -75,7 +75,7 @@ def leg_of(report: Report, *, shard_total: int | None = None) -> Leg:
         slowest=tuple(results.slowest[:_MOST_NAMES]),
         # Those that were lost come first: they decide the state.
         files=most_telling(results.files),
-        notes=tuple(results.notes[:_MOST_FILES]),
+        notes=tuple([*filter(None, [report.problem]), *results.notes][:_MOST_FILES]),
         dropped=results.dropped,
         baseline=baseline,
     )

@@ -656,13 +656,12 @@ class Report:
 
     Attributes:
         title: Of the run, for people (option ``comment_title``).
-        state: See :class:`RunState`.
         shard: Key of this parallel job, empty if there is none.
-        system_info: Shown where ``include_system_info`` is on; empty otherwise.
-        metrics: Recorded for this run; empty where ``include_performance_metrics`` is off.
+        system_info, metrics: Empty where ``include_system_info`` or ``include_performance_metrics`` is off.
         links: Name -> URL or path of further material (``report``, ``json`` …).
         shards: One per parallel job that this report sums up, sorted by name; empty for the report of a single job.
         shard_total: Number of parallel jobs where that is known.
+        problem: What went wrong beside the tests, such as how their command ended, in our own words.
     """
 
     run: TestRun
@@ -678,6 +677,7 @@ class Report:
     receipts: Sequence[Receipt] = ()
     shards: tuple[ShardResult, ...] = ()
     shard_total: int | None = None
+    problem: str = ""
 
     @property
     def missing_shards(self) -> int:

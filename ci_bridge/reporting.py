@@ -84,6 +84,9 @@ DEFAULT_RESULTS = (
 )
 """Where to look when nobody said: the places that common tools write to by themselves."""
 
+USUAL_PLACES = f"{{{','.join(DEFAULT_RESULTS)}}}"
+"""The same as one pattern, so that only a search that finds nothing at all is a remark."""
+
 
 def write_markdown(report: Report, stream: TextIO) -> None:
     """Write the whole report as Markdown."""
@@ -147,6 +150,16 @@ def conclude(results: Results, judgement: Judgement, fail_on: str) -> RunState:
     return RunState.FAILURE if red else RunState.SUCCESS
 
 
+def problem_of(results: Results, ending: str) -> str:
+    """What is wrong where a command failed and no test tells why; empty where one does, or where it succeeded."""
+    if not ending or results.totals.red:
+        return ""
+    if results.totals.total:
+        return f"{ending}, though none of its tests failed"
+    what = "no readable results" if unreadable_files(results) else "no results"
+    return f"{ending}{',' if ',' in ending else ''} and wrote {what}"
+
+
 def unreadable_files(results: Results) -> list[str]:
     """The files that were lost, in whole or in part."""
     return [file.path for file in results.files if file.state is FileState.UNREADABLE or file.incomplete]
@@ -187,6 +200,8 @@ async def run_report(
     patterns: Sequence[str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
+    ending: str = "",
+    remarks: Sequence[str] = (),
 ) -> ReportOutcome:
     """Do the whole job for one test run.
 
@@ -195,13 +210,17 @@ async def run_report(
         run: Its id keys the history; the rest is filled in here.
         patterns: Globs, files or folders; empty means the option ``results``, then :data:`DEFAULT_RESULTS`.
         on_progress: Called with bytes read and bytes in all.
+        ending: How the command ended that wrote the results, in our own words; empty if it succeeded, or is not known.
+        remarks: On the results as a whole.
 
     Raises:
         ConfigError: Nothing was sent.
         ResultsError: The files cannot be looked for at all.
     """
     with await read_results(place, patterns, on_progress=on_progress) as results:
-        return await report_on(place, run, results)
+        for remark in remarks:
+            results.add_note(remark)
+        return await report_on(place, run, results, ending)
 
 
 async def read_results(
@@ -222,8 +241,7 @@ async def read_results(
 
     def read() -> Collected:
         return formats.read_results(
-            # The usual places are one pattern, so that only a search that finds nothing at all is a remark.
-            list(patterns) or list(settings.results) or [f"{{{','.join(DEFAULT_RESULTS)}}}"],
+            list(patterns) or list(settings.results) or [USUAL_PLACES],
             workspace=place.workspace,
             time_unit=settings.time_unit,
             mask=place.masker,
@@ -239,11 +257,11 @@ async def read_results(
     return results
 
 
-async def report_on(place: Workplace, run: TestRun, results: Collected) -> ReportOutcome:
+async def report_on(place: Workplace, run: TestRun, results: Collected, ending: str = "") -> ReportOutcome:
     """Judge results that were read, deliver what is to be said of them, and remember them."""
     run = await place.courier.worker.run(lambda: _own(place, run))
     warnings = await recall(place)
-    report, judgement = await judged_report(place, run, results, warnings)
+    report, judgement = await judged_report(place, run, results, warnings, ending)
     outcome = await deliver(place, report, warnings)
     remembered = await remember(place, outcome.report, judgement.judged, warnings)
     report = replace(outcome.report, receipts=(*outcome.report.receipts, remembered))
@@ -257,12 +275,13 @@ async def report_on(place: Workplace, run: TestRun, results: Collected) -> Repor
 
 
 async def judged_report(
-    place: Workplace, run: TestRun, results: Collected, warnings: list[str]
+    place: Workplace, run: TestRun, results: Collected, warnings: list[str], ending: str = ""
 ) -> tuple[Report, Judgement]:
     """What is to be told of these results, and the whole judgement, of which options may have left out parts."""
     settings, courier = place.settings, place.courier
     judgement = await courier.worker.run(lambda: _judge(place, results, run, warnings))
-    state = conclude(results, judgement, settings.fail_on)
+    problem = problem_of(results, ending)
+    state = RunState.ERROR if problem else conclude(results, judgement, settings.fail_on)
     metrics: Sequence[Metric] = ()
     if settings.include_performance_metrics:
         metrics = await courier.worker.run(lambda: _metrics(place, run.id))
@@ -276,6 +295,7 @@ async def judged_report(
         title=place.report_name,
         shard=settings.shard or "",
         system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
+        problem=problem,
     )
     return finished(place, report), judgement
 

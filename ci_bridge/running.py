@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,13 @@ START_SECONDS = 5.0
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes for a command that did not start, as POSIX shells give them."""
 
+TIMED_OUT = 124
+"""Exit code of ``timeout`` where it had to end the command."""
+
 _LEAST_PAUSE = 0.2
 _SHARE_OF_LOOKING = 20  # looking for results takes at most one part in 20 of the time
 _LIVE_BYTES = 32 << 20
+_MOST_NAMES = 5
 _Stamp = tuple[int, int, int]
 
 
@@ -57,6 +61,7 @@ class Command:
         # A terminal's Ctrl-C reaches its foreground group only, and only that group may read from it.
         self._has_group = os.name == "posix" and not os.isatty(0)
         self._signals = 0
+        self._ended_by = 0
         self.code = 0
 
     def start(self) -> str:
@@ -90,7 +95,23 @@ class Command:
         """Wait for its end; blocks."""
         if self._process is not None:
             status = self._process.wait()
-            self.code = status if status >= 0 else 128 - status
+            self.code, self._ended_by = (status, 0) if status >= 0 else (128 - status, -status)
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in our own words; empty if it succeeded."""
+        if not self.code:
+            return ""
+        if self._process is None:
+            return f"the command {'was not found' if self.code == NOT_FOUND else 'cannot be executed'}"
+        if self._ended_by:
+            return f"the command was ended by {_signal_text(self._ended_by)}"
+        text = f"the command exited with {self.code}"
+        if self.code == TIMED_OUT:
+            return f"{text}, perhaps because its time was up"
+        # A shell passes on so what became of its own child.
+        told = _signal_text(self.code - 128) if os.name == "posix" and self.code > 128 else ""
+        return f"{text}, as after {told}" if told else text
 
     def tell(self, number: int) -> None:
         """Hand a signal on to the command and all it started; the second one kills them."""
@@ -149,23 +170,28 @@ class Watch:
                 stamps[found.path] = (status.st_ino, status.st_size, status.st_mtime_ns)
         return stamps
 
-    def stale(self) -> list[Path]:
-        """Result files that are as they were at the start: another run's."""
+    def sorted(self) -> tuple[list[Path], list[Path]]:
+        """Result files that are as they were at the start, another run's; and the others."""
         now = self._find()
-        return [path for path, stamp in self._before.items() if now.get(path) == stamp]
+        stale = [path for path, stamp in self._before.items() if now.get(path) == stamp]
+        return stale, [path for path, stamp in now.items() if self._before.get(path) != stamp]
 
     def counts(self) -> dict[str, int]:
         """Outcome -> cases in the whole result files so far; a file that is still being written waits for its end."""
-        for path, stamp in self._find().items():
-            known = self._counted.get(path)
-            if self._before.get(path) == stamp or (known and known[0] == stamp) or stamp[1] > _LIVE_BYTES:
-                continue
-            self._counted[path] = (stamp, self._read(path) or (known[1] if known else {}))
+        with contextlib.suppress(OSError, CIBridgeError):  # what is being written is told when it is there
+            self._look()
         total: dict[str, int] = {}
         for _, counts in self._counted.values():
             for outcome, number in counts.items():
                 total[outcome] = total.get(outcome, 0) + number
         return total
+
+    def _look(self) -> None:
+        for path, stamp in self._find().items():
+            known = self._counted.get(path)
+            if self._before.get(path) == stamp or (known and known[0] == stamp) or stamp[1] > _LIVE_BYTES:
+                continue
+            self._counted[path] = (stamp, self._read(path) or (known[1] if known else {}))
 
     def _read(self, path: Path) -> dict[str, int]:
         from ci_bridge.formats import read_results
@@ -217,6 +243,7 @@ async def run_command(
     workspace: Path,
     on_progress: Callable[[int, int], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> RunOutcome:
     """Run a command between a pending status and a report.
 
@@ -228,13 +255,14 @@ async def run_command(
         workspace: The folder that the command works in.
         on_progress: As for :meth:`ci_bridge.client.Client.report`.
         monotonic: A clock in seconds.
+        sleep: Waits so long, by the same clock, between two looks at how far the tests are.
     """
-    from ci_bridge.reporting import DEFAULT_RESULTS
+    from ci_bridge.reporting import USUAL_PLACES
 
     settings = client.settings
     waiter, looker = Worker(), Worker()
     folder = staging_folder(Path(settings.artifact_dir), workspace)
-    patterns = list(settings.results) or list(DEFAULT_RESULTS)
+    patterns = list(settings.results) or [USUAL_PLACES]
 
     def begin() -> Watch:
         return Watch(patterns, workspace=workspace, exclude=[folder], time_unit=settings.time_unit)
@@ -242,7 +270,7 @@ async def run_command(
     watch = await looker.run(begin)
     started = monotonic()
     shown = asyncio.Event()
-    live = asyncio.create_task(_show(client, watch, looker, shown, lambda: monotonic() - started))
+    live = asyncio.create_task(_show(client, watch, looker, shown, lambda: monotonic() - started, sleep))
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(shown.wait(), START_SECONDS)
@@ -258,20 +286,27 @@ async def run_command(
     live.cancel()
     await asyncio.gather(live, return_exceptions=True)
     run_id = client.get_ci_status()["test_run_id"]
-    stale = await looker.run(watch.stale)
+    stale, fresh = await looker.run(watch.sorted)
     outcome, error = None, None
+    ignored = tuple(_shown(path, workspace) for path in stale)
     try:
         chosen = [*watch.patterns, *(f"!{path}" for path in stale)]
-        outcome = await client.report(chosen, test_run_id=run_id, on_progress=on_progress)
+        outcome = await client.report(
+            chosen,
+            test_run_id=run_id,
+            on_progress=on_progress,
+            ending=command.ending,
+            # Where there are results, files that have lain there for ever are no news.
+            remarks=[] if fresh or not stale else [not_counted(ignored)],
+        )
     except CIBridgeError as caught:
         error = caught
-    ending = problem or f"the command exited with {command.code}"
+        await client.update_test_run(run_id, {"status": "error"})  # it must not seem to go on for ever
     warnings = []
-    if outcome is not None and not outcome.report.results.totals.total and command.code:
-        problem = problem or f"{ending} and wrote no results"
-        await client.update_test_run(run_id, {"status": problem, "end_time": outcome.report.run.completed_at})
-    elif outcome is not None and command.code and not outcome.report.results.totals.red:
-        warnings.append(f"{ending}, though none of its tests failed")
+    if outcome is not None and outcome.report.problem:
+        if outcome.report.results.totals.total:
+            warnings.append(outcome.report.problem)
+        problem = problem or ("" if warnings else outcome.report.problem)
     waiter.close()
     looker.close()
     reported = outcome.exit_code if outcome else error.exit_code if error else 0
@@ -282,14 +317,19 @@ async def run_command(
         exit_code=command.code or reported,
         report=outcome,
         error=error,
-        ignored=tuple(_shown(path, workspace) for path in stale),
+        ignored=ignored,
         warnings=tuple(warnings),
         problem=problem,
     )
 
 
 async def _show(
-    client: Client, watch: Watch, looker: Worker, shown: asyncio.Event, elapsed: Callable[[], float]
+    client: Client,
+    watch: Watch,
+    looker: Worker,
+    shown: asyncio.Event,
+    elapsed: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
 ) -> None:
     """Show the run as pending, then every ``update_interval`` how far it is, until cancelled."""
     settings = client.settings
@@ -301,7 +341,7 @@ async def _show(
         return
     pause = max(settings.update_interval, _LEAST_PAUSE)
     while True:
-        await asyncio.sleep(pause)
+        await sleep(pause)
         begun = elapsed()
         counts = await looker.run(watch.counts)
         pause = max(settings.update_interval, _LEAST_PAUSE, (elapsed() - begun) * _SHARE_OF_LOOKING)
@@ -315,6 +355,22 @@ async def _cancelled(client: Client) -> None:
     run_id = client.get_ci_status()["test_run_id"]
     if run_id:
         await asyncio.wait_for(client.update_test_run(run_id, {"status": "cancelled"}), GRACE_SECONDS)
+
+
+def not_counted(ignored: Sequence[str]) -> str:
+    """Which files did not count, and why."""
+    first = ", ".join(ignored[:_MOST_NAMES])
+    more = f" and {len(ignored) - _MOST_NAMES} more" if len(ignored) > _MOST_NAMES else ""
+    return f"not counted, because they lay there before the command ran: {first}{more}"
+
+
+def _signal_text(number: int) -> str:
+    """``SIGKILL (9), perhaps out of memory``; empty where there is no such signal."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return ""
+    return f"{name} ({number})" + (", perhaps out of memory" if name == "SIGKILL" else "")
 
 
 def _shown(path: Path, workspace: Path) -> str:

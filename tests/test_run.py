@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import io
 import json
 import os
 import pty
@@ -19,9 +21,10 @@ import pytest
 
 from ci_bridge.models import BuildContext, Credentials, RunState
 from ci_bridge.platforms.github import connect, read_context
+from ci_bridge.report import print_terminal
 from ci_bridge.running import Command, RunOutcome, Watch, run_command
 from tests.fakes.adapter import Failure, FakeAdapter
-from tests.fakes.clients import Clock, client_over
+from tests.fakes.clients import PULL_REQUEST, Clock, client_over
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import job_environment
 
@@ -340,9 +343,11 @@ class PassingTime(Clock):
         return time.monotonic()
 
 
-def run_over(adapter: FakeAdapter, tmp_path: Path, words: list[str], **settings: Any) -> RunOutcome:
+def run_over(
+    adapter: FakeAdapter, tmp_path: Path, words: list[str], *, context: BuildContext | None = None, **settings: Any
+) -> RunOutcome:
     async def job() -> RunOutcome:
-        async with client_over(adapter, tmp_path, config=settings, clock=PassingTime()) as client:
+        async with client_over(adapter, tmp_path, config=settings, clock=PassingTime(), context=context) as client:
             return await run_command(client, Command(words, directory=tmp_path), workspace=tmp_path)
 
     return asyncio.run(job())
@@ -418,6 +423,191 @@ class TestLiveStatus:
         run_over(adapter, tmp_path, writes(GREEN, then="sleep 0.9"), update_interval=0.3)
         states = [state for state, _ in adapter.shown]
         assert states == sorted(states) and states[-1] == "success"
+
+
+class ScriptedTime(Clock):
+    """Time that passes only where somebody waits; what is to happen meanwhile happens at its second.
+
+    Args:
+        events: Second -> what happens. After the last one the command may end.
+        folder: Where the command says by a file ``up`` that it has begun, and waits for a file ``go``.
+    """
+
+    def __init__(self, events: Mapping[float, Callable[[], object]], folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.began = self.now
+        self.events = dict(events)
+
+    async def sleep(self, seconds: float) -> None:
+        while not (self.folder / "up").exists():
+            await asyncio.sleep(0.001)
+        self.now += seconds
+        for moment in sorted(moment for moment in self.events if moment <= self.now - self.began):
+            self.events.pop(moment)()
+        if not self.events:
+            (self.folder / "go").touch()
+            await asyncio.Event().wait()
+
+
+class TimedRecorder(Recorder):
+    """Remembers what was shown of a run, and at which second."""
+
+    def __init__(self, clock: ScriptedTime) -> None:
+        super().__init__()
+        self.clock = clock
+        self.at: list[tuple[float, str]] = []
+
+    def create_test_run(self, run: Any) -> Any:
+        self.at.append((self.clock.now - self.clock.began, run.text))
+        return super().create_test_run(run)
+
+    def update_test_run(self, remote_id: str, run: Any) -> Any:
+        self.at.append((self.clock.now - self.clock.began, run.text))
+        return super().update_test_run(remote_id, run)
+
+
+class TestLiveStatusByTheClock:
+    def shown(
+        self, tmp_path: Path, events: Mapping[float, Callable[[], object]], **settings: Any
+    ) -> tuple[list[tuple[float, str]], RunOutcome]:
+        """What a run shows, and when, while a command waits for these events."""
+        clock = ScriptedTime(events, tmp_path)
+        adapter = TimedRecorder(clock)
+        waiting = Command(["sh", "-c", "touch up; while [ ! -e go ]; do sleep 0.01; done"], directory=tmp_path)
+
+        async def job() -> RunOutcome:
+            async with client_over(adapter, tmp_path, config=settings, clock=clock) as client:
+                return await run_command(client, waiting, workspace=tmp_path, monotonic=clock, sleep=clock.sleep)
+
+        outcome = asyncio.run(job())
+        return adapter.at, outcome
+
+    def write(self, path: Path, text: str) -> Callable[[], object]:
+        return lambda: path.write_text(text, encoding="utf-8")
+
+    def test_the_interval_is_the_time_between_two_updates(self, tmp_path: Path) -> None:
+        at, _ = self.shown(tmp_path, {35: self.write(tmp_path / "junit.xml", GREEN)}, update_interval=10)
+        assert [moment for moment, _ in at] == [0, 10, 20, 30, 40]
+        (tmp_path / "go").unlink()
+        at, _ = self.shown(tmp_path, {35: self.write(tmp_path / "junit.xml", RED)}, update_interval=30)
+        assert [moment for moment, _ in at] == [0, 30, 60]
+
+    @pytest.mark.parametrize(
+        ("form", "texts"),
+        [
+            ("minimal", ["Test results: running", "Test results: running"]),
+            ("basic", ["Test results: running", "Test results: running for 10 s - 1 so far: 1 passed"]),
+            ("detailed", ["Test results: running", "Test results: running for 10 s - 1 so far: 1 passed"]),
+        ],
+    )
+    def test_each_format_says_more_than_the_one_before(self, tmp_path: Path, form: str, texts: list[str]) -> None:
+        events = {5.0: self.write(tmp_path / "a-junit.xml", GREEN), 15.0: self.write(tmp_path / "b-junit.xml", RED)}
+        at, _ = self.shown(tmp_path, events, update_interval=10, status_update_format=form)
+        assert [text.splitlines()[0] for _, text in at[:2]] == texts
+        final = {"minimal": "1 failure with", "basic": "1 passed, 1 failed", "detailed": "1 passed, 1 failed · in 1"}
+        assert final[form] in at[-1][1]
+
+    @pytest.mark.parametrize(
+        ("settings", "count"),
+        [({"update_on_completion_only": True}, 1), ({"enable_status_updates": False}, 0)],
+    )
+    def test_what_is_switched_off_is_not_sent(self, tmp_path: Path, settings: dict[str, Any], count: int) -> None:
+        (tmp_path / "go").touch()
+        at, outcome = self.shown(tmp_path, {1: lambda: None}, update_interval=1, **settings)
+        assert len(at) == count
+        assert outcome.exit_code == 3
+
+    def test_files_that_grow_vanish_or_cannot_be_read_disturb_nothing(self, tmp_path: Path) -> None:
+        growing = tmp_path / "r" / "junit.xml"
+        growing.parent.mkdir()
+        events: dict[float, Callable[[], object]] = {
+            5: self.write(growing, GREEN[:20]),
+            15: self.write(growing, GREEN[:-12]),
+            25: growing.unlink,
+            35: growing.mkdir,
+            45: growing.rmdir,
+            55: self.write(growing, GREEN),
+            65: self.write(growing, GREEN + RED),  # broken again, and so is the end
+            75: self.write(growing, RED),
+        }
+        at, outcome = self.shown(tmp_path, events, update_interval=10)
+        assert [moment for moment, _ in at][:9] == [0, 10, 20, 30, 40, 50, 60, 70, 80][: len(at)]
+        counted = ["so far" in text for _, text in at]
+        assert counted == [False] * 6 + [True, True, False]
+        assert at[6][1].endswith("for 1m 00s - 1 so far: 1 passed") and "1 failure" in at[8][1]
+        assert outcome.report and outcome.report.report.state is RunState.FAILURE
+        assert outcome.report.report.results.totals.red == 1
+
+
+ENDINGS = [
+    ("exit 9", "the command exited with 9 and wrote no results"),
+    ("kill -9 $$", "the command was ended by SIGKILL (9), perhaps out of memory, and wrote no results"),
+    ("kill -15 $$", "the command was ended by SIGTERM (15) and wrote no results"),
+    ("exit 137", "the command exited with 137, as after SIGKILL (9), perhaps out of memory, and wrote no results"),
+    ("exit 124", "the command exited with 124, perhaps because its time was up, and wrote no results"),
+    ("exit 255", "the command exited with 255 and wrote no results"),
+    ("echo '<testsuite' > junit.xml; exit 3", "the command exited with 3 and wrote no readable results"),
+]
+
+
+class TestNoResults:
+    @pytest.mark.parametrize(("script", "text"), ENDINGS)
+    def test_every_channel_says_the_same_of_a_command_that_wrote_none(
+        self, tmp_path: Path, script: str, text: str
+    ) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        outcome = run_over(adapter, tmp_path, ["sh", "-c", script], context=PULL_REQUEST)
+        assert outcome.report and outcome.problem == text
+        capital = text[0].upper() + text[1:]
+        [comment] = adapter.comments["42"]
+        assert f"### ⚠️ {capital}" in comment.body
+        assert f"## ⚠️ {capital}" in adapter.summaries[-1]
+        [run] = adapter.runs.values()
+        assert run.state is RunState.ERROR and run.text.startswith(text) and run.title.startswith(text)
+        assert (adapter.outputs["conclusion"], adapter.outputs["total"]) == ("error", "0")
+        shown = io.StringIO()
+        print_terminal(outcome.report.report, stream=shown, console_width=200)
+        assert shown.getvalue().strip().splitlines()[-1].startswith(f"! {text}")
+        assert capital in html.unescape(outcome.report.files["html"].read_text(encoding="utf-8"))
+
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [(["no-such-command"], "the command was not found"), (["/"], "the command cannot be executed")],
+    )
+    def test_so_it_is_for_a_command_that_did_not_start(self, tmp_path: Path, words: list[str], text: str) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        outcome = run_over(adapter, tmp_path, words, context=PULL_REQUEST)
+        assert f"T{text[1:]} and wrote no results" in adapter.comments["42"][0].body
+        assert repr(words[0]) in outcome.problem
+
+    def test_a_command_that_was_killed_halfway_is_never_green(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        outcome = run_over(adapter, tmp_path, writes(GREEN, then="kill -9 $$"), context=PULL_REQUEST)
+        text = "ended by SIGKILL (9), perhaps out of memory, though none of its tests failed · 1 test passed"
+        assert f"### ⚠️ The command was {text}" in adapter.comments["42"][0].body
+        assert adapter.outputs["conclusion"] == "error" and outcome.exit_code == 137
+
+    def test_failing_tests_are_why_a_command_fails_and_nothing_else_is_said(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        run_over(adapter, tmp_path, writes(RED, then="exit 1"), context=PULL_REQUEST)
+        assert "exited" not in adapter.comments["42"][0].body and adapter.outputs["conclusion"] == "failure"
+
+    def test_files_of_an_earlier_run_are_named_where_there_are_no_others(self, tmp_path: Path) -> None:
+        (tmp_path / "old-junit.xml").write_text(GREEN)
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        run_over(adapter, tmp_path, ["false"], context=PULL_REQUEST)
+        assert "lay there before the command ran" in html.unescape(adapter.comments["42"][0].body)
+        run_over(adapter, tmp_path, writes(GREEN, "new-junit.xml"), context=PULL_REQUEST)
+        assert "lay there" not in adapter.comments["42"][0].body
+
+    def test_a_report_that_cannot_be_made_leaves_no_run_behind_that_seems_to_go_on(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter(context=PULL_REQUEST)
+        (tmp_path / "list").write_text("x")
+        outcome = run_over(adapter, tmp_path, ["true"], context=PULL_REQUEST, results="list/../../*.xml")
+        assert outcome.report is None or outcome.error is None
+        [run] = adapter.runs.values()
+        assert run.state is RunState.ERROR or run.state is RunState.NO_RESULTS
 
 
 class TestOnGitHub:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ci_bridge.reporting import ReportOutcome
     from ci_bridge.running import RunOutcome
 
-_MOST_NAMES = 5
-
 
 @click.command(cls=OptionFlags)
 @click.argument("results", nargs=-1, metavar="[GLOB]...")
@@ -89,6 +87,8 @@ def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags
 
 
 def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) -> None:
+    from ci_bridge.running import not_counted
+
     facts: dict[str, Any] = {} if outcome.report is None else outcome_facts(outcome.report)
     facts["warnings"] = [*facts.get("warnings", ()), *outcome.warnings]
     if outcome.problem:
@@ -104,9 +104,7 @@ def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) 
         print_json(facts)
         return
     if outcome.ignored:
-        first = ", ".join(outcome.ignored[:_MOST_NAMES])
-        more = f" and {len(outcome.ignored) - _MOST_NAMES} more" if len(outcome.ignored) > _MOST_NAMES else ""
-        say(f"not counted, because they lay there before the command ran: {first}{more}")
+        say(not_counted(outcome.ignored))
     if outcome.report is not None:
         _print_outcome(outcome.report, patterns)
     for warning in outcome.warnings:

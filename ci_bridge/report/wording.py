@@ -166,12 +166,16 @@ def headline_phrases(report: Report) -> list[Phrase]:
     parts: list[Phrase] = []
     if report.state is RunState.PENDING:
         return _progress(report)
+    if report.problem:
+        parts.append(Phrase(report.problem))
     if unreadable := problem_files(report):
         parts.append(Phrase(f"{plural(unreadable, 'file')} could not be read"))
     if report.results.dropped:
         parts.append(Phrase(f"{plural(report.results.dropped, 'test')} beyond the cap left out"))
     if report.state is RunState.NO_RESULTS and not totals.total:
         return [*parts, Phrase("no test results")]
+    if report.problem and not totals.total:
+        return parts
     if silent := sum(not shard.totals.total for shard in report.shards):
         parts.append(Phrase(f"{plural(silent, 'shard')} without results"))
     if report.state is RunState.ERROR and not parts:
@@ -193,7 +197,8 @@ def headline_phrases(report: Report) -> list[Phrase]:
     if not totals.red:
         ran = totals.total - totals.skipped
         all_passed = f"{plural(ran, 'test')} passed" if ran else "no test ran"
-        parts.insert(bool(unreadable) + bool(report.results.dropped) + bool(silent), Phrase(all_passed))
+        first = bool(report.problem) + bool(unreadable) + bool(report.results.dropped) + bool(silent)
+        parts.insert(first, Phrase(all_passed))
         if totals.skipped:
             parts.append(Phrase(f"{count_text(totals.skipped)} skipped"))
     if counts.fixed:
@@ -270,7 +275,7 @@ def status_description(report: Report, format: str = "detailed", limit: int = 14
     counted = counts_line(report) if totals.total else ""
     timed = f"in {duration_text(totals.duration)}" if totals.total else ""
     if format == "basic":
-        problems = phrases[: bool(problem_files(report)) + bool(report.results.dropped)]
+        problems = phrases[: bool(report.problem) + bool(problem_files(report)) + bool(report.results.dropped)]
         return fold(" · ".join([*problems, counted]) if counted else phrases[0], limit)
     full = [*phrases]
     if totals.red and counted:
