@@ -100,7 +100,7 @@ def test_the_half_that_has_rights_runs_nothing_but_the_action():
     (job,) = publish["jobs"].values()
     assert job["permissions"] == {"actions": "read", "checks": "write", "pull-requests": "write"}
     (step,) = job["steps"]
-    assert step == {"uses": "ci-bridge/ci-bridge@v0", "with": {"args": "publish"}}
+    assert step == {"uses": "ci-bridge/ci-bridge@v0", "with": {"args": "publish", "history-key": "tests"}}
 
 
 def test_the_release_waits_for_the_tests_and_names_both_architectures():
@@ -117,3 +117,13 @@ def test_our_own_tests_run_on_every_python_and_system_that_we_promise():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert matrix["python"] == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
     assert {name.split("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+
+
+def test_what_is_published_for_forks_is_judged_by_the_history_of_the_tests():
+    keys = {
+        step["with"]["history-key"]
+        for name in ("ci-bridge", "matrix", "systems", "publish")
+        for step in steps(TEMPLATES / f"{name}.yml")
+        if step.get("uses", "").startswith("ci-bridge/")
+    }
+    assert keys == {"tests"}

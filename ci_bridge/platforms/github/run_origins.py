@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from ci_bridge.errors import NotFoundError
 from ci_bridge.models import BuildContext
+from ci_bridge.platforms import github
 from ci_bridge.platforms._read import Variables, read_json
 from ci_bridge.platforms.github.answers import Lists, Page
 
-TRUSTED_EVENTS = frozenset({"push", "schedule", "workflow_dispatch", "repository_dispatch"})
-"""Events that only those can cause who may write to the repository."""
+TRUSTED_EVENTS = frozenset(github.platform.trusted_events)
 
 RUN_PAGES = 10
 """GitHub shows the first thousand runs of a list that is filtered, whatever their number."""
