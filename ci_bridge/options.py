@@ -240,7 +240,10 @@ class Settings:
         trusted_only=True,
     )  # fmt: skip
     history_key: str | None = _option(
-        None, "Name of the history, where one project keeps several", shape="key", trusted_only=True
+        None,
+        "Name of the history, where one project keeps several; pipelines with the same one share it",
+        shape="key",
+        trusted_only=True,
     )
     history_secret: Secret | None = _option(  # noqa: RUF009 - it answers a dataclass field
         None,
