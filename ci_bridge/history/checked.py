@@ -86,7 +86,7 @@ def private_copy(path: Path, limits: Limits) -> Iterator[Path]:
     except OSError as error:
         if path.is_symlink():
             raise HistoryError(f"{path} is a symbolic link; a history must be a plain file") from None
-        raise HistoryError(f"the history {path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     with opened as source:
         status = os.fstat(source.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -104,6 +104,11 @@ def private_copy(path: Path, limits: Limits) -> Iterator[Path]:
             except OSError as error:
                 raise HistoryError(f"no room to copy the history {path} to {folder}: {error.strerror}") from error
             yield copy
+
+
+def unreadable(path: Path, error: Exception) -> HistoryError:
+    """What to tell when the disk does not let us read: that says nothing of the history itself."""
+    return HistoryError(f"the history {path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 @contextlib.contextmanager
@@ -172,10 +177,14 @@ def open_checked(copy: Path, path: Path, limits: Limits, deadline: Deadline) -> 
 
     Raises:
         DamagedHistoryError: If it is not exactly what ci-bridge writes.
+        HistoryError: If the copy cannot be read.
     """
-    connection = sqlite3.connect(
-        f"{copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
-    )
+    try:
+        connection = sqlite3.connect(
+            f"{copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
     try:
         _harden(connection)
         connection.set_progress_handler(deadline.is_over, _STEPS)
@@ -195,6 +204,9 @@ def open_checked(copy: Path, path: Path, limits: Limits, deadline: Deadline) -> 
         connection.close()
         reason = f"checking took longer than {limits.seconds:g} s" if deadline.is_over() else str(error)
         raise DamagedHistoryError(f"the history {path} is damaged or was tampered with: {reason}") from error
+    except OSError as error:
+        connection.close()
+        raise unreadable(path, error) from error
     return connection
 
 

@@ -25,6 +25,7 @@ from ci_bridge.history.checked import (
     Limits,
     open_checked,
     private_copy,
+    unreadable,
 )
 from ci_bridge.history.recording import RunRecord
 from ci_bridge.history.segments import Segment
@@ -172,6 +173,8 @@ class History:
             return CheckReport(path, (f"there is no history at {path}",))
         except HistoryError as error:
             return CheckReport(path, (str(error),))
+        except OSError as error:
+            return CheckReport(path, (str(unreadable(path, error)),))
 
     def close(self) -> None:
         """Close the file and remove the private copy."""
@@ -393,6 +396,8 @@ def _open_newest(path: Path, limits: Limits, deadline: Deadline, stack: contextl
             except (DamagedHistoryError, ForeignFileError) as error:
                 damage = damage or error
                 continue
+            except OSError as error:
+                raise unreadable(candidate, error) from error
             stack.push(attempt.pop_all())
             return _Found(connection, copy, candidate == path, damage)
     if isinstance(damage, ForeignFileError):
