@@ -291,7 +291,7 @@ _FORMATS: tuple[tuple[tuple[tuple[str, ...], ...], str], ...] = (
 _PATTERNS = tuple((hints, re.compile(pattern)) for hints, pattern in _FORMATS)
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _MAX_KEY = 32 * 1024
-_KEY_BODY = re.compile(r"(?:(?:\\[rn]|\s){0,8}+[A-Za-z0-9+/=]{16,}+)*+")
+_KEY_BODY = re.compile(r"(?:(?:\\[rn]|\s){0,8}[A-Za-z0-9+/=]{16,}+)*")
 _HINTS = (*dict.fromkeys(hint for hints, _ in _FORMATS for hint in hints), ("PRIVATE KEY",))
 _HINT_IGNORED = bytes(set(range(256)).difference(b"AIJKSTZDO_-:@ghkmpxyz"))
 _HINT_TRACES: dict[bytes, list[tuple[str, ...]]] = {}

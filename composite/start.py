@@ -29,7 +29,9 @@ def installed() -> Path:
         )  # fmt: skip
         found = "import sysconfig; print(sysconfig.get_path('purelib'))"
         packages = subprocess.run([python, "-I", "-c", found], check=True, capture_output=True, text=True).stdout
-        (Path(packages.strip()) / "ci_bridge.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+        # A line of code in ASCII: older Pythons read a path in whatever encoding the system has.
+        line = f"import sys; sys.path.append({str(ROOT)!a})\n"
+        (Path(packages.strip()) / "ci_bridge.pth").write_text(line, encoding="ascii")
         complete.touch()
     return python
 

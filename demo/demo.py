@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def main() -> int:
     say()
     tool = Path(sys.executable).with_name("ci-bridge")
     tool = Path(os.path.relpath(tool)) if tool.is_relative_to(Path.cwd()) else tool
-    say(f"Go on with:  {tool} -C {shown.parent} history tests")
+    say(f"Go on with:  {shlex.join([str(tool), '-C', str(shown.parent), 'history', 'tests'])}")
     return 0
 
 

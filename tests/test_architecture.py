@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -275,6 +277,49 @@ def test_no_module_or_class_is_named_for_nothing(path: Path):
 @pytest.mark.parametrize("path", modules(), ids=by_name)
 def test_a_module_can_be_read_in_one_sitting(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 700
+
+
+# ---- what a Python that we promise gets wrong
+
+
+def risky(parsed: Any, *, inside: bool = False) -> bool:
+    """Whether a possessive group holds more than single characters and possessive runs of them."""
+    for operation, argument in parsed:
+        kind = str(operation)
+        simple = kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN")
+        run = (
+            kind == "POSSESSIVE_REPEAT" and len(argument[2]) == 1 and str(argument[2][0][0]) in ("LITERAL", "ANY", "IN")
+        )
+        if inside and not simple and not run:
+            return True
+        for part in argument if isinstance(argument, (tuple, list)) else ():
+            for body in part if isinstance(part, list) else [part]:
+                if type(body).__name__ == "SubPattern" and risky(body, inside=kind == "POSSESSIVE_REPEAT" and not run):
+                    return True
+    return False
+
+
+def is_risky(pattern: str | bytes, flags: int = 0) -> bool:
+    return risky(importlib.import_module("re._parser").parse(pattern, flags))
+
+
+@pytest.mark.parametrize("path", modules(), ids=by_name)
+def test_no_pattern_is_of_the_kind_that_python_before_3_11_5_matches_wrongly(path: Path):
+    for node in ast.walk(tree_of(path)):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"):
+            continue
+        pattern = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+        if isinstance(pattern, str | bytes):
+            flags = re.VERBOSE if "re.VERBOSE" in ast.unparse(node) else 0
+            assert not is_risky(pattern, flags), f"{by_name(path)}:{node.lineno}, see CPython's issue 106052"
+
+
+def test_possessive_groups_that_can_step_back_are_seen():
+    assert is_risky("(?:ab?c)++")
+    assert is_risky(r"(?:(?:\\[rn]|\s){0,8}+[A-Z]{16,}+)*+")
+    assert is_risky('x|(?:<[a-z]*+(?:"[^"]*+")*+>)++')
+    assert not is_risky(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
+    assert not is_risky(r"(?:(?:\\[rn]|\s){0,8}[A-Z]{16,}+)*")
 
 
 # ---- options

@@ -14,7 +14,7 @@ NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def test_the_demo_shows_deltas_a_new_failure_a_flaky_and_a_fixed_test(tmp_path: Path, repo_root: Path) -> None:
-    output = tmp_path / "output"
+    output = tmp_path / "out put"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, str(repo_root / "demo" / "demo.py")],

@@ -33,12 +33,13 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&(?:#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,8}));|([A-Za-z][A-Za-z0-9]{0,30});)?")
 _PREDEFINED = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _TAG_STOP = re.compile("[\"'>]")
-# Text and tags without any flaw, so that only what is around a flaw is looked at in detail.
+# Text and tags without any flaw, so that only what is around a flaw is looked at in detail. No group is possessive:
+# Python before 3.11.5, Debian 12's among them, gets those wrong (its issue 106052).
 _FLAWLESS = re.compile(
     r"""(?:[^<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
     </?[A-Za-z_:][^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+
     (?:"[^"<&\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+"
-       [^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+)*+>)++""",
+       [^<>&"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]*+)*>)+""",
     re.VERBOSE,
 )
 _CUT_MARKUP = re.compile(r"</?|<!\S{0,7}")  # all that is left of the file, because more was looked at

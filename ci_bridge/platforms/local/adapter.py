@@ -214,8 +214,8 @@ class LocalAdapter(
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
         return self._store().put_object(name, data, retention_days)
 
-    def list_objects(self, prefix: str, limit: int) -> Sequence[StoredObject]:
-        return self._store().list_objects(prefix, limit)
+    def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
+        return self._store().list_objects(prefix, limit, every_pipeline=every_pipeline)
 
     def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
         return self._store().list_siblings(prefix)
