@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+
+from ci_bridge._version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "templates" / "pipelines" / "github"
@@ -110,6 +116,83 @@ def test_the_release_waits_for_the_tests_and_names_both_architectures():
     assert push["with"]["platforms"] == "linux/amd64,linux/arm64"
     assert push["with"]["sbom"] is True
     assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}  # no stored password
+
+
+# ---- the tag that users name
+
+GH = """\
+#!/bin/sh
+# Stands in for GitHub's own tool: notes what it was asked, and answers from the tags in $TAGS.
+printf '%s\\n' "$*" >>"$ASKED"
+case "$*" in
+  *matching-refs*) for tag in $TAGS; do echo "refs/tags/$tag"; done ;;
+  *trees*) echo a-tree ;;
+  *commits*) echo a-commit ;;
+  *PATCH*) exit "$MISSING" ;;
+esac
+"""
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Callable[..., tuple[str, list[str]]]:
+    """Runs the release's last step for a tag; answers the action as it was sent, and what was asked of GitHub."""
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin" / "gh"
+    tool.write_text(GH)
+    tool.chmod(0o755)
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    shutil.copy(ROOT / "action.yml", checkout)
+    git = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "x"]):
+        subprocess.run([*git, *arguments], check=True)
+    release = read(ROOT / ".github" / "workflows" / "release.yml")
+    (step,) = [step for step in release["jobs"]["major"]["steps"] if step.get("name") == "Move"]
+
+    def run(tag: str, *tags: str, missing: bool = False) -> tuple[str, list[str]]:
+        env = {
+            "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}", "ASKED": str(tmp_path / "asked"),
+            "TAGS": " ".join(tags), "MISSING": str(int(missing)), "DIGEST": DIGEST, "IMAGE": release["env"]["IMAGE"],
+            "GITHUB_REF": f"refs/tags/{tag}", "GITHUB_REF_NAME": tag, "GITHUB_REPOSITORY": "acme/ci-bridge",
+        }  # fmt: skip
+        subprocess.run(["bash", "-e", "-o", "pipefail", "-c", step["run"]], cwd=checkout, env=env, check=True)
+        asked = (tmp_path / "asked").read_text().splitlines()
+        return (checkout / "action.yml").read_text(encoding="utf-8"), asked
+
+    return run
+
+
+def test_the_major_tag_moves_last_and_names_the_image_that_was_pushed(moved: Callable[..., tuple[str, list[str]]]):
+    jobs = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    assert set(jobs["major"]["needs"]) == {"image", "publish"}
+    assert not any("major" in job.get("needs", []) for job in jobs.values())
+    assert jobs["major"]["permissions"] == {"contents": "write"}
+    text, asked = moved("v0.10.0", "v0.9.1", "v0.10.0", "v0.10.1-rc1")
+    before = (ROOT / "action.yml").read_text(encoding="utf-8")
+    assert text == before.replace("image: Dockerfile", f"image: docker://ghcr.io/ci-bridge/ci-bridge@{DIGEST}")
+    assert text != before
+    assert asked[-1] == "api --method PATCH repos/acme/ci-bridge/git/refs/tags/v0 -f sha=a-commit -F force=true"
+
+
+def test_the_first_release_of_a_major_version_makes_its_tag(moved: Callable[..., tuple[str, list[str]]]):
+    _, asked = moved("v1.0.0", "v1.0.0", missing=True)
+    assert asked[-1] == "api repos/acme/ci-bridge/git/refs -f ref=refs/tags/v1 -f sha=a-commit"
+
+
+def test_a_patch_of_an_older_version_moves_nothing(moved: Callable[..., tuple[str, list[str]]]):
+    _, asked = moved("v0.9.2", "v0.9.2", "v0.10.0")
+    assert len(asked) == 1
+
+
+def test_whoever_names_the_action_names_its_present_major_version():
+    wanted = f"v{__version__.partition('.')[0]}"
+    where = [*FILES, ROOT / "README.md", *ROOT.glob("docs/*.md"), *(ROOT / "ci_bridge").rglob("*.py")]
+    named = {
+        found: path for path in where
+        for found in re.findall(r"uses: ([\w.-]+/ci-bridge(?:/[\w/]+)?@[\w.]+)", path.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert set(named) == {f"ci-bridge/ci-bridge@{wanted}", f"ci-bridge/ci-bridge/composite@{wanted}"}
 
 
 def test_our_own_tests_run_on_every_python_and_system_that_we_promise():
