@@ -289,6 +289,50 @@ class TestOtherCommands:
         path.write_bytes(path.read_bytes()[:5000])
         assert cli("history", "check", cwd=workspace).returncode == 3
 
+    def test_a_run_is_forgotten_and_says_whether_it_was_there(self, workspace: Path) -> None:
+        cli("report", "red.xml", cwd=workspace)
+        cli("report", "green.xml", cwd=workspace)
+        _, first = json.loads(cli("history", "runs", "--json", cwd=workspace).stdout)
+        done = cli("history", "forget", first["id"], cwd=workspace)
+        assert (done.returncode, done.stderr) == (0, f"ci-bridge: run {first['id']} forgotten\n")
+        rows = json.loads(cli("history", "runs", "--json", cwd=workspace).stdout)
+        assert [row["failed_tasks"] for row in rows] == [0]
+        facts = json.loads(cli("history", "forget", first["id"], "--json", cwd=workspace).stdout)
+        assert facts == {"run": first["id"], "was_there": False}
+        assert "was not in the history" in cli("history", "forget", first["id"], cwd=workspace).stderr
+
+    def test_one_file_needs_no_compacting(self, workspace: Path) -> None:
+        cli("report", "green.xml", cwd=workspace)
+        done = cli("history", "compact", cwd=workspace)
+        assert done.returncode == 0
+        assert "nothing to do" in done.stderr
+        facts = json.loads(cli("history", "compact", "--json", cwd=workspace).stdout)
+        assert facts == {"compacted": False, "detail": ""}
+
+    def test_a_folder_is_compacted_and_forgets(self, workspace: Path, tmp_path: Path) -> None:
+        env = {"CI_BRIDGE_HISTORY_URL": str(tmp_path / "shared"), "CI_BRIDGE_HISTORY_SECRET": "for-tests-only"}
+        cli("report", "red.xml", cwd=workspace, env=env)
+        cli("report", "green.xml", cwd=workspace, env=env)
+
+        def bases() -> int:
+            return len(list((tmp_path / "shared" / "trusted").glob("ci-bridge-base~*")))
+
+        assert bases() == 1  # the first report made it
+        assert "within the hour" in cli("history", "compact", cwd=workspace, env=env).stderr
+        facts = json.loads(cli("history", "compact", "--force", "--json", cwd=workspace, env=env).stdout)
+        assert facts == {"compacted": True, "detail": "compacted (asked for): covers 1 more segment"}
+        assert bases() == 2
+        new, old = json.loads(cli("history", "runs", "--json", cwd=workspace, env=env).stdout)
+        assert cli("history", "forget", old["id"], cwd=workspace, env=env).returncode == 0
+        for other in (env, {**env, "CI_BRIDGE_ARTIFACT_DIR": "another"}):
+            rows = json.loads(cli("history", "runs", "--json", cwd=workspace, env=other).stdout)
+            assert [row["id"] for row in rows] == [new["id"]]
+        forger = {**env, "CI_BRIDGE_HISTORY_SECRET": "somebody-elses"}
+        done = cli("history", "runs", "--json", cwd=workspace, env=forger)
+        assert json.loads(done.stdout) == []
+        assert "not signed with history_secret" in done.stderr
+        assert "for-tests-only" not in "".join(path.read_text("latin-1") for path in workspace.rglob("*.json"))
+
     def test_what_is_collected_is_published(self, workspace: Path) -> None:
         make_commit(workspace)
         done = cli("collect", "*.xml", "--into", "out", "--json", cwd=workspace)

@@ -17,6 +17,7 @@ import pytest
 from ci_bridge import platforms
 from ci_bridge.errors import HistoryError, PermissionDeniedError, TransientError
 from ci_bridge.history import History
+from ci_bridge.history.envelope import UnsignedObjectError, unpack
 from ci_bridge.history.folder_store import FolderStore
 from ci_bridge.history.segments import decode, encode
 from ci_bridge.history.travelling import TravellingHistory
@@ -327,7 +328,7 @@ def test_compacting_folds_in_what_it_has_time_for(tmp_path: Path) -> None:
     adapter = job(host, PUSH)
     _, receipt = slow_report(tmp_path / "main", adapter, clock, {"get_object": 2.0})
     assert "read no base yet + 2 of 8 segments" in receipt.reason
-    assert "compacted (there is no base yet): 4 segments added" in receipt.reason
+    assert "compacted (there is no base yet): covers 7 more segments" in receipt.reason
     assert clock.now - 1000 < 20
     reader = TravellingHistory(job(host, PUSH), tmp_path / "reader" / "history.sqlite")
     assert str(reader.fetch()).endswith("+ 2 segments")  # nothing is lost by it
@@ -472,6 +473,65 @@ def test_only_the_projects_own_builds_prune_what_all_share(tmp_path: Path) -> No
                 await client.prune_history(30)
 
     run(body())
+
+
+def test_compacting_and_forgetting_are_for_builds_that_are_trusted_and_may_store(tmp_path: Path) -> None:
+    host = FakeHost()
+    outcome, _ = report(tmp_path / "one", job(host, PUSH))
+    uid = outcome.report.run.id
+
+    async def refused(adapter: JobAdapter, error: type[Exception], words: str) -> None:
+        folder = tmp_path / f"{len(host.puts)}-{words[:4]}"
+        folder.mkdir()
+        async with client_over(adapter, folder, context=adapter.context) as client:
+            with pytest.raises(error, match=words):
+                await client.compact_history(force=True)
+            with pytest.raises(error, match=words):
+                await client.forget_run(uid)
+            assert len(await client.get_test_history()) == 1
+
+    before = len(host.puts)
+    run(refused(job(host, PULL_REQUEST), HistoryError, "of the project itself"))
+    reader = job(host, PUSH)
+    reader.failures["put_object"] = Failure(PermissionDeniedError("uploaded by actions only"))
+    run(refused(reader, PermissionDeniedError, "actions only"))
+    assert len(host.puts) == before
+
+
+def test_a_forgotten_run_is_known_to_no_build_any_more(tmp_path: Path) -> None:
+    host = FakeHost()
+    first, _ = report(tmp_path / "one", job(host, PUSH))
+    second, _ = report(tmp_path / "two", job(host, replace(PUSH, build_id="701")))
+
+    async def body() -> tuple[bool, bool]:
+        (tmp_path / "hand").mkdir()
+        async with client_over(job(host, PUSH), tmp_path / "hand", context=PUSH) as client:
+            return await client.forget_run(first.report.run.id), await client.forget_run("unknown")
+
+    assert run(body()) == (True, False)
+    _, receipt = report(tmp_path / "three", job(host, replace(PUSH, build_id="702")))
+    assert "+ 0 segments" in receipt.reason
+    history = tmp_path / "three" / "distributed_test_results" / "history.sqlite"
+    assert first.report.run.id not in uids(history) and second.report.run.id in uids(history)
+
+
+def test_what_is_stored_is_signed_where_there_is_a_secret(tmp_path: Path) -> None:
+    host, secret = FakeHost(), {"history_secret": "for-tests-only"}
+    report(tmp_path / "one", job(host, PUSH), config=secret)
+    segment, base = host.puts
+    assert (segment.stored.name[: len(SEGMENT)], base.stored.name) == (SEGMENT, BASE)
+    for put in host.puts:
+        assert list(unpack(put.data, 1 << 30, b"for-tests-only"))
+        with pytest.raises(UnsignedObjectError):
+            list(unpack(put.data, 1 << 30, b"another"))
+    job(host, PUSH).put_object(f"{SEGMENT}x", encode(record(0, "planted", "F"), rows({"test_total": "F"})), 30)
+    outcome, receipt = report(tmp_path / "two", job(host, replace(PUSH, build_id="701")), config=secret)
+    assert verdicts(outcome) == [Verdict.KNOWN]
+    assert "+ 0 segments" in receipt.reason
+    assert any("not signed with history_secret: 1" in warning for warning in outcome.warnings)
+    # Others need no secret to read; a fork's pull request has none.
+    outcome, receipt = report(tmp_path / "pr", job(host, PULL_REQUEST))
+    assert verdicts(outcome) == [Verdict.KNOWN]
 
 
 # --- where nothing travels

@@ -291,7 +291,7 @@ class TravellingHistory:
                 continue
             done += 1
         if unsigned:
-            notes.append(f"passed over because they are not signed with history_secret: {unsigned} segments")
+            notes.append(f"segments passed over because they are not signed with history_secret: {unsigned}")
         return read, done
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -398,8 +398,9 @@ class TravellingHistory:
                 if history.holds(uid):
                     history.cover(own.id, uid)
             covered = history.covered()
-            read, _ = self._add(history, (one for one in segments if one.id not in covered), notes)
+            self._add(history, (one for one in segments if one.id not in covered), notes)
             history.prune(retention_days, now=now, force=force)
+            more = len(history.covered()) - len(history.covered(before=now))
             known = {one.id for one in (*listed, *listed.unsure)}
             history.settle(known, now=now, before=now - timedelta(days=2 * self.segment_days))
             notes += history.warnings
@@ -410,7 +411,7 @@ class TravellingHistory:
         self.reading, self._own = Reading(stored, notes=tuple(notes)), []
         if not self.store.store_expires:
             self._clear_away(stored, segments, now)
-        return f"compacted ({reason}): {read} segment{'' if read == 1 else 's'} added"
+        return f"compacted ({reason}): covers {more} more segment{'' if more == 1 else 's'}"
 
     def _clear_away(self, own: StoredObject, segments: Sequence[StoredObject], now: datetime) -> None:
         """D: where nothing expires by itself, drop old bases, and segments past their time covered for a day."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ class Disk:
         """Let operation ``number`` fail, counted from 0; or only count."""
         sync = os.fsync
 
-        def fsync(descriptor: int) -> None:
+        def fsync(descriptor: Any) -> None:
             self._happen("fsync", "")
             sync(descriptor)
 

@@ -63,7 +63,7 @@ def test_a_segment_that_is_not_signed_is_passed_over_and_not_for_ever(
     reading = traveller.reading
     assert reading is not None
     assert (reading.read, reading.left, len(reading.waiting)) == (1, 0, 1)
-    assert reading.notes == ("passed over because they are not signed with history_secret: 2 segments",)
+    assert reading.notes == ("segments passed over because they are not signed with history_secret: 2",)
     store.gets = 0
     traveller.compact(retention_days=90, now=store.now)
     assert store.gets == 0  # what was seen to be planted is not fetched again
