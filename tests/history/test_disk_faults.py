@@ -54,9 +54,9 @@ class Disk:
         """Let operation ``number`` fail, counted from 0; or only count."""
         sync = os.fsync
 
-        def fsync(descriptor: Any) -> None:
+        def fsync(fd: Any) -> None:
             self._happen("fsync", "")
-            sync(descriptor)
+            sync(fd)
 
         self.done, self.fails_at, self.awake, os.fsync = [], number, True, fsync
         try:
