@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,12 +15,13 @@ from ci_bridge.errors import (
     AuthenticationError,
     CIBridgeError,
     ConfigError,
+    IncompleteError,
     NotFoundError,
     PermissionDeniedError,
     TransientError,
 )
-from ci_bridge.models import Comment, Receipt
-from ci_bridge.protocols import SupportsComments
+from ci_bridge.models import Comment, Receipt, RemoteRun, TestRun
+from ci_bridge.protocols import SupportsComments, SupportsTestRuns
 from ci_bridge.report.escape import escape_log, log_lines, marker
 from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
@@ -93,6 +95,9 @@ class Courier:
                 url = await self._call(rung.send, rung.seconds)
             except ConfigError:
                 raise
+            except IncompleteError as error:
+                reason = "; ".join(filter(None, [*reasons, str(error), self.notice]))
+                return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
                 reasons.append(f"{rung.via}: {error}")
                 logger.info("%s via %s failed: %s", channel, rung.via, error)
@@ -141,6 +146,14 @@ def worst_of(receipts: Sequence[Receipt]) -> Receipt:
     """The receipt that the caller of several deliveries has to know: a failed one, else the least good one."""
     order = ("failed", "unsupported", "degraded", "sent", "skipped")
     return min(receipts, key=lambda receipt: order.index(receipt.state))
+
+
+def show_run(adapter: SupportsTestRuns, run: TestRun) -> RemoteRun:
+    """Bring up to date what is shown of a run, or show it anew: for the first time, or because it was taken away."""
+    if run.remote_id:
+        with suppress(NotFoundError):
+            return adapter.update_test_run(run.remote_id, run)
+    return adapter.create_test_run(run)
 
 
 def upsert_comment(

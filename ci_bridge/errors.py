@@ -79,5 +79,17 @@ class RateLimitedError(PlatformError):
         self.retry_after = retry_after
 
 
+class IncompleteError(PlatformError):
+    """A part of the delivery was made, and the rest is refused for good.
+
+    Args:
+        url: Where the part can be seen.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", url: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+
+
 class TransientError(PlatformError):
     """A failure that another try may not meet: HTTP 5xx, a reset connection, a truncated answer."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ci_bridge.delivery import Rung, log_rung
+from ci_bridge.delivery import Rung, log_rung, show_run
 from ci_bridge.models import Artifact, CommitStatus, Receipt, RunState, StatusState, TestRun
 from ci_bridge.progress import progress_text
 from ci_bridge.protocols import SupportsStatus, SupportsTestRuns
@@ -81,10 +81,7 @@ class Announcer:
         if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
 
             def send() -> str | None:
-                if run.remote_id is None:
-                    remote = adapter.create_test_run(run)
-                else:
-                    remote = adapter.update_test_run(run.remote_id, run)
+                remote = show_run(adapter, run)
                 live.run = replace(live.run, remote_id=remote.id, url=remote.url)
                 return remote.url
 

@@ -25,7 +25,7 @@ from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, is_compressibl
 from ci_bridge.atomic import open_text_atomically, write_atomically
 from ci_bridge.commenting import comment
 from ci_bridge.config import Settings
-from ci_bridge.delivery import Rung, log_rung, skipped
+from ci_bridge.delivery import Rung, log_rung, show_run, skipped
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
 from ci_bridge.history import History, View
@@ -594,12 +594,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
     rungs = []
     if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
         run = replace(report.run, text=description)
-
-        def show() -> str | None:
-            known = run.remote_id  # shown as running before, by the same process
-            return (adapter.update_test_run(known, run) if known else adapter.create_test_run(run)).url
-
-        rungs.append(Rung("run", show))
+        rungs.append(Rung("run", lambda: show_run(adapter, run).url))
     sha = report.run.commit_sha or context.status_sha
     if not isinstance(host, SupportsStatus):
         rungs.append(Rung("status", None, "this code host takes no commit statuses"))

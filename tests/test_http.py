@@ -59,7 +59,7 @@ def session_to(url: str, env: Mapping[str, str] | None = None, **more: object) -
         "network": Network.from_environment(env or {}),
         "credentials": {"Authorization": f"Bearer {SECRET}"},
         "token_name": "MY_TOKEN",
-        "permission": lambda method, path: f"may you {method} {path}?",
+        "permission": lambda method, path, _said: f"may you {method} {path}?",
         "now": lambda: NOW,
         **more,
     }

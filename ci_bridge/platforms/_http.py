@@ -165,7 +165,7 @@ class OriginSession(requests.Session):
         credentials: Headers that prove who we are.
         headers: Further ones that every request carries unless it brings its own.
         token_name: Of the variable that the credentials came from, for messages; never its value.
-        permission: Answers, for a method and a path, what to do about a refusal.
+        permission: Answers, for a method, a path and what the server said, what to do about a refusal.
         now: Answers the time in UTC.
         monotonic: A clock in seconds.
 
@@ -182,7 +182,7 @@ class OriginSession(requests.Session):
         credentials: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         token_name: str = "the token",  # noqa: S107 its name, not its value
-        permission: Callable[[str, str], str] = lambda _method, _path: "",
+        permission: Callable[[str, str, str], str] = lambda _method, _path, _said: "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -349,9 +349,9 @@ class OriginSession(requests.Session):
         # Creating below something that is not there to us is a matter of rights, as many platforms hide what may not
         # be seen; changing a thing that is not there is not.
         if status == 403 or (status == 404 and method == "POST"):
-            return PermissionDeniedError(text, hint=self._permission(method, path))
+            return PermissionDeniedError(text, hint=self._permission(method, path, said))
         if status in (404, 410):
-            return NotFoundError(text, hint=self._permission(method, path) if status == 404 else "")
+            return NotFoundError(text, hint=self._permission(method, path, said) if status == 404 else "")
         if status == 409:
             return ConflictError(text)
         if status == 422:

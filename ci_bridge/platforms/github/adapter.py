@@ -20,6 +20,7 @@ from github.Requester import Requester, RequestsResponse
 
 from ci_bridge.errors import (
     AuthenticationError,
+    IncompleteError,
     NotFoundError,
     PermissionDeniedError,
     PlatformError,
@@ -38,7 +39,7 @@ from ci_bridge.models import (
     StoredObject,
     TestRun,
 )
-from ci_bridge.platforms._http import OriginSession, is_rate_limit_text
+from ci_bridge.platforms._http import InvalidError, OriginSession, is_rate_limit_text
 from ci_bridge.platforms.github import artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
@@ -62,6 +63,8 @@ BOT = "github-actions[bot]"
 NO_TRIGGER = Trigger()
 _COMMENT_PAGES = 100
 _CHECK_PAGES = 3
+_MOST_REFUSED = 3
+"""Annotations that GitHub refuses one by one before the rest is given up: then they are not what it minds."""
 
 
 class _CheckRun(NamedTuple):
@@ -126,6 +129,7 @@ class GitHubAdapter(
         self._author: str | None = None
         self._check_run: _CheckRun | None = None
         self._is_unsure = False
+        self._refused: dict[Annotation, InvalidError] = {}
 
     def close(self) -> None:
         super().close()
@@ -161,6 +165,7 @@ class GitHubAdapter(
             if known is not None:
                 return self.update_test_run(str(known["id"]), run)
             check = self._repository.create_check_run(head_sha=sha, **facts)
+            _require(check.id)
             self._check_run = _CheckRun(check.id, facts["output"], check.html_url)
             return RemoteRun(str(check.id), check.html_url)
 
@@ -174,7 +179,11 @@ class GitHubAdapter(
             return RemoteRun(remote_id, check.html_url)
 
     def annotate(self, annotations: Sequence[Annotation]) -> str | None:
-        """Hang the annotations on this build's check run, fifty at a time; safe to repeat after an error."""
+        """Hang the annotations on this build's check run, fifty at a time; safe to repeat after an error.
+
+        Raises:
+            IncompleteError: GitHub takes some of them and not others.
+        """
         if not annotations:
             return None
         ours = self._check_run
@@ -184,16 +193,33 @@ class GitHubAdapter(
                 hint="enable_test_runs = true and `checks: write` under `permissions:`",
             )
         with understood():
+            wanted = [one for one in annotations if one not in self._refused]
             done = 0
             if self._is_unsure:  # annotations are only ever added: see what a lost answer has left behind
                 _, facts = self._lists.get(f"{self._path}/check-runs/{ours.id}", {})
                 done = int(facts["output"]["annotations_count"])
             check = self._repository.get_check_run(ours.id)
             self._is_unsure = True
-            for start in range(done, len(annotations), check_runs.BATCH):
-                batch = annotations[start : start + check_runs.BATCH]
-                check.edit(output={**ours.output, "annotations": [check_runs.annotation_of(one) for one in batch]})
+            size, end = check_runs.BATCH, 0  # before `end` there is one that GitHub refuses, if after `done`
+            while done < len(wanted) and len(self._refused) < _MOST_REFUSED:
+                batch = wanted[done : done + (max(1, (end - done) // 2) if end > done else size)]
+                try:
+                    check.edit(output={**ours.output, "annotations": [check_runs.annotation_of(one) for one in batch]})
+                except InvalidError as error:  # one of them is not to GitHub's taste, and costs all of its request
+                    end = done + len(batch)
+                    if len(batch) == 1:
+                        self._refused[wanted.pop(done)] = error
+                        size, end = 1, 0
+                else:
+                    done += len(batch)
+                    size = check_runs.BATCH
             self._is_unsure = False
+        if self._refused:
+            first, refusal = next(iter(self._refused.items()))
+            if not done:
+                raise refusal
+            count = f"{len(annotations) - done} of {len(annotations)} refused"
+            raise IncompleteError(f"{count}, the first at {first.file}:{first.line}: {refusal.message}", url=ours.url)
         return ours.url
 
     def _check_runs(self, sha: str, name: str) -> Iterable[Mapping[str, Any]]:
@@ -210,9 +236,10 @@ class GitHubAdapter(
         with understood():
             # With its sha given, PyGithub need not ask for the commit first.
             commit = Commit(self._github, attributes={"sha": sha}, url=f"{self._path}/commits/{sha}")
-            commit.create_status(
+            made = commit.create_status(
                 str(status.state), description=status.description[:140], context=status.context[:255], **optional
             )
+            _require(made.id)
         url = self._context.repository_url
         return f"{url}/commit/{sha}" if url else None
 
@@ -440,6 +467,12 @@ def _requester_over(session: OriginSession, api_url: str) -> Requester:
         seconds_between_writes=None,
         lazy=True,  # objects are not fetched before something is done with them
     )
+
+
+def _require(number: object) -> None:
+    """PyGithub makes an object of any answer; one that bears no id is not what was asked for."""
+    if not isinstance(number, int):
+        raise PlatformError("GitHub's answer was not understood: it bears no id")
 
 
 def _comment(facts: Mapping[str, Any]) -> Comment:

@@ -30,8 +30,10 @@ _PERMISSIONS = (
 )
 
 
-def permission_for(method: str, path: str) -> str:
+def permission_for(method: str, path: str, said: str = "") -> str:
     """What to do about a refusal: the line to add, and where no line helps."""
+    if re.search("locked|archived", said):
+        return "no permission helps against that"
     line = next((line for pattern, line in _PERMISSIONS if pattern.search(path)), "contents: read")
     if method == "GET":
         line = line.replace("write", "read")

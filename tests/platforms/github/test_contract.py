@@ -66,7 +66,7 @@ def test_a_walk_through_the_adapter_reaches_every_operation_of_the_contracts(
     with pytest.raises(PlatformError):
         adapter.annotate(tour.ANNOTATIONS)
     adapter.annotate(tour.ANNOTATIONS)
-    probe(adapter, read_context(env))
+    list(probe(adapter, read_context(env)))
     adapter.close()
     (tmp_path / "trusted").mkdir()
     publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
