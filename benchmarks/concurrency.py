@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
     for writers, builds, reads in SIZES:
         name = f"{writers} writer{'' if writers == 1 else 's'}, {builds} builds"
         if not quick:
-            yield Scenario(name, writers=writers, builds=builds, reads=reads)
+            yield Scenario(name, writers=writers, builds=builds, reads=reads, every=timedelta(hours=1))
         elif writers == max(SIZES)[0]:
             yield Scenario(f"{writers} writers, 1 build", writers=writers, builds=1, reads=reads)
     for scenario in (*SCENARIOS, *UNMET):
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     quick = parser.parse_args().quick
     print(table(quick=quick))
-    print()
+    print("\nReal processes on a folder, ended by SIGKILL at any moment:\n")
     print(killed(quick=quick))
 
 

@@ -10,8 +10,9 @@ Usage: ``python benchmarks/reading.py [--cases N]… [--failures] [--junit-to-ct
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,17 @@ def _suites(file: int, cases: int, failures: bool) -> Iterator[str]:
         yield "</testsuite>\n"
 
 
+_WAITER = """
+import json, os, sys
+with open(os.devnull, "r+b") as null:
+    actions = [(os.POSIX_SPAWN_DUP2, null.fileno(), target) for target in (0, 1)]
+    pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=actions)
+_, status, usage = os.wait4(pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+"""Starts a process and waits: a process's peak counts what started it as well, so that has to be small."""
+
+
 def measure(argv: Sequence[str], env: dict[str, str] | None = None) -> tuple[float, float]:
     """Run a process to its end, its output dropped.
 
@@ -81,18 +93,16 @@ def measure(argv: Sequence[str], env: dict[str, str] | None = None) -> tuple[flo
         CPU seconds, children included, and peak resident megabytes.
 
     Raises:
-        OSError: It cannot be started.
         RuntimeError: It failed.
+        subprocess.CalledProcessError: It cannot be started.
     """
-    environment = dict(os.environ) if env is None else env
-    with open(os.devnull, "r+b") as null:
-        actions = [(os.POSIX_SPAWN_DUP2, null.fileno(), target) for target in (0, 1)]
-        pid = os.posix_spawnp(argv[0], list(argv), environment, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    if code := os.waitstatus_to_exitcode(status):
+    command = [sys.executable, "-I", "-S", "-c", _WAITER, *argv]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
+    code, cpu, peak = json.loads(done.stdout)
+    if code:
         raise RuntimeError(f"{argv[0]} ended with {code}")
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # ru_maxrss is bytes on macOS, kilobytes elsewhere
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit
+    return cpu, peak / unit
 
 
 # -- the programs, each in a process of its own ------------------------------------------------------------------------
