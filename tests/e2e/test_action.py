@@ -30,6 +30,8 @@ pytestmark = pytest.mark.e2e
 FROM_THE_JOB = (
     "GITHUB_API_URL", "GITHUB_GRAPHQL_URL", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER", "GITHUB_RETENTION_DAYS",
 )  # fmt: skip
+UPLOADS = ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL")
+REF = ("GITHUB_REF", "GITHUB_REF_NAME", "GITHUB_REF_TYPE")  # act takes a pull request's from the event
 CONTAINERS = f"ubuntu-latest={BASE}"
 THIS_MACHINE = "ubuntu-latest=-self-hosted"
 
@@ -38,7 +40,7 @@ def workflow(uses: str = "./", matrix: str = "", **inputs: str) -> str:
     """A workflow that reports what the tests left, and whose next step reads the outputs, whatever became of it."""
     return (
         dedent("""\
-        on: [push, pull_request]
+        on: [push, pull_request, merge_group, schedule]
         permissions:
           contents: read
         jobs:
@@ -134,7 +136,7 @@ class Act:
         job = self.folder / f"job-{time.monotonic_ns()}"
         job.mkdir()
         env = job_environment(github, job, event, run=run, sha=self.git("rev-parse", "HEAD"))
-        names = FROM_THE_JOB + (("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL") if uploads else ())
+        names = FROM_THE_JOB + (UPLOADS if uploads else ()) + (() if env["GITHUB_HEAD_REF"] else REF)
         secrets = job / "secrets"
         secrets.write_text(f"GITHUB_TOKEN={env['GITHUB_TOKEN']}\n")
         settings = {
@@ -231,6 +233,41 @@ def test_a_pull_request_that_breaks_a_test_fails_and_is_told_which(act: Act, git
     assert "test_total" in html.unescape(comment.body)
     assert outputs["comment-url"].endswith(f"#issuecomment-{comment.id}")
     assert "failure" in [check_run.conclusion for check_run in github.check_runs if check_run.sha == sha]
+
+
+@pytest.mark.parametrize("event", ["schedule", "merge_group", "tag"])
+def test_other_events_are_judged_by_main_and_shown_on_their_commit(act: Act, github: FakeGitHub, event: str):
+    files = {".github/workflows/ci.yml": workflow(results="*.xml")}
+    act.commit({**files, "junit.xml": junit(test_total=True, test_rounding=False)})
+    first = act.run(github, "push")
+    assert first.code == 0, first.log
+    sha = act.commit({"junit.xml": junit(test_total=False, test_rounding=False)})
+    ran = act.run(github, event)
+    assert ran.code == 0, ran.log
+    (outputs,) = ran.outputs
+    assert (outputs["new-failures"], outputs["known-failures"], outputs["comment-url"]) == ("1", "1", ""), ran.log
+    assert [check_run.conclusion for check_run in github.check_runs if check_run.sha == sha] == ["failure"]
+    assert not [comment for number in github.repository.pulls for comment in github.comments(number)]
+
+
+def test_the_two_halves_for_forks_as_they_are_offered_show_what_a_forks_tests_said(act: Act, github: FakeGitHub):
+    templates = ROOT / "templates/pipelines/github"
+    files = {
+        f".github/workflows/{path.name}": path.read_text(encoding="utf-8").replace("run: make test", "run: exit 1")
+        for path in (templates / "collect.yml", templates / "publish.yml")
+    }
+    sha = act.commit({**files, "junit.xml": junit(test_total=False, test_empty=True)})
+    action = ["--local-repository", f"ci-bridge/ci-bridge@v0={act.repository}"]
+    collected = act.run(github, "fork", *action)
+    assert "Run Main ci-bridge/ci-bridge@v0" in collected.log
+    assert collected.code == 1, collected.log  # the fork's own tests failed
+    assert not github.comments(42)
+    assert not github.check_runs
+    published = act.run(github, "workflow_run", *action)
+    assert published.code == 0, published.log
+    (comment,) = github.comments(42)
+    assert "test_total" in html.unescape(comment.body)
+    assert [check_run.conclusion for check_run in github.check_runs if check_run.sha == sha] == ["failure"]
 
 
 def test_the_jobs_of_a_matrix_are_told_their_key_and_their_number(act: Act, github: FakeGitHub):
