@@ -20,6 +20,9 @@ from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, MERGE, job_environment
 from tests.fakes.server import Fault, Response, failing, moved, reset, truncated, web_page
 from tests.test_doctor import look
+from tests.test_http import tls_server
+
+__all__ = ["tls_server"]  # a fixture
 
 TOKEN_LINE = "GITHUB_TOKEN: ${{ github.token }}"
 
@@ -84,6 +87,14 @@ def test_nobody_there_is_a_problem(closed: FakeGitHub, tmp_path: Path) -> None:
     env = {**job_environment(closed, tmp_path), "GITHUB_API_URL": "http://127.0.0.1:1"}
     found = look(env, tmp_path)
     assert found["Token"].state is Health.PROBLEM and "connection failed" in found["Token"].detail
+
+
+def test_a_certificate_that_is_not_trusted_names_the_variable_for_another(
+    tls_server: tuple[str, Path], closed: FakeGitHub, tmp_path: Path
+) -> None:
+    env = {**job_environment(closed, tmp_path), "GITHUB_API_URL": tls_server[0]}
+    found = look(env, tmp_path)["Token"]
+    assert found.state is Health.PROBLEM and found.line_to_add.startswith("REQUESTS_CA_BUNDLE:")
 
 
 @pytest.mark.parametrize("path", ["/check-runs", "/statuses/", "/comments", "/actions/artifacts"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ci_bridge.delivery import show_run
 from ci_bridge.errors import IncompleteError, NotFoundError, PlatformError, TransientError
 from ci_bridge.models import RunState
 from ci_bridge.models import TestRun as Run
@@ -124,7 +125,10 @@ def test_a_check_run_that_was_taken_away_is_made_anew(github: FakeGitHub, tmp_pa
     github.repository.check_runs.clear()
     with pytest.raises(NotFoundError):
         adapter.update_test_run("1", DONE)
-    assert adapter.create_test_run(DONE).id == str(github.check_runs[0].id)
+    remote = show_run(adapter, replace(DONE, remote_id="1"))
+    (check,) = github.check_runs
+    assert remote.id == str(check.id) and check.conclusion == "success"
+    assert show_run(adapter, replace(DONE, remote_id=remote.id)) == remote and len(github.check_runs) == 1
 
 
 @pytest.mark.parametrize("fault", [reset, truncated, failing])
