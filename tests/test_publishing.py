@@ -17,10 +17,11 @@ from ci_bridge.errors import ConfigError, PermissionDeniedError, ResultsError, T
 from ci_bridge.history import History
 from ci_bridge.history.segments import decode, encode
 from ci_bridge.models import BuildContext, PullRequest, RunState
+from ci_bridge.protocols import Trigger
 from ci_bridge.publishing import SUFFIX, Collection
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.adapter import FakeAdapter, FakeHost, JobAdapter, Put
-from tests.fakes.clients import client_over
+from tests.fakes.clients import Clock, client_over
 
 HEAD = "b" * 40
 GREEN = '<testsuite name="s"><testcase classname="tests.a" name="test_one" time="0.5"/></testsuite>'
@@ -37,6 +38,7 @@ TRUSTED = BuildContext(
     "fake", repository="acme/shop", commit_sha=HEAD, pr_head_sha=HEAD, branch="main", build_id="800", is_fork=True,
     event="workflow_run", default_branch="main",
 )  # fmt: skip
+UNTOLD = Trigger()
 PULL = PullRequest("42", HEAD, "main", "mallory/shop", "main")
 
 
@@ -59,16 +61,16 @@ def collected(
 
 def published(
     tmp_path: Path, host: FakeHost, paths: list[Path] | None = None, *, context: BuildContext = TRUSTED,
-    adapter: JobAdapter | None = None, **config: Any,
+    adapter: JobAdapter | None = None, trigger: Trigger = UNTOLD, clock: Clock | None = None, **config: Any,
 ) -> tuple[ReportOutcome, JobAdapter]:  # fmt: skip
     """What the project's own build makes of it. Its history is one file, as of a build that has read it."""
-    adapter = adapter or JobAdapter(context=context, host=host, triggered_by="700")
+    adapter = adapter or JobAdapter(context=context, host=host, triggered_by="700", trigger=trigger)
     folder = tmp_path / "trusted"
     folder.mkdir(exist_ok=True)
 
     async def go() -> ReportOutcome:
         async with client_over(
-            adapter, folder, context=context, config={"enable_history_tracking": False, **config}
+            adapter, folder, context=context, config={"enable_history_tracking": False, **config}, clock=clock
         ) as c:
             return await c.publish(paths or [])
 
@@ -233,6 +235,7 @@ def test_the_number_comes_from_the_code_host_and_never_from_the_bundle(tmp_path:
         ([], "no open pull request"),
         ([PULL, replace(PULL, number="43", head_repository="eve/shop")], "several open pull requests"),
         ([replace(PULL, number="1; rm -rf /")], "no comment"),
+        ([replace(PULL, head_branch="other")], "of the branch that was built (main)"),
     ],
 )
 def test_without_a_sure_answer_nothing_is_commented_and_the_run_is_still_shown(
@@ -251,6 +254,30 @@ def test_of_two_pull_requests_of_one_commit_that_of_the_branch_that_was_built_is
     collected(tmp_path, host)
     published(tmp_path, host)
     assert [number for number, comments in host.comments.items() if comments] == ["42"]
+
+
+MALLORY = Trigger("700", 1, "Mallory/Shop", "main")
+
+
+@pytest.mark.parametrize(
+    ("pulls", "commented", "said"),
+    [
+        ([PULL, replace(PULL, number="43", head_repository="eve/shop")], "42", 0),
+        ([replace(PULL, number="43", head_repository="eve/shop")], None, 1),
+        ([replace(PULL, head_repository=None)], None, 1),  # the fork is gone
+        ([replace(PULL, head_branch="main2")], None, 1),
+        ([replace(PULL, number="41", base_branch="dev"), PULL], "42", 1),  # main before others
+        ([replace(PULL, number="50", base_branch="dev"), replace(PULL, number="9", base_branch="v1")], "9", 1),
+    ],
+)
+def test_fork_branch_and_commit_tell_together_which_pull_request_was_built(
+    tmp_path: Path, pulls: list[PullRequest], commented: str | None, said: int
+):
+    host = host_with(*pulls)
+    collected(tmp_path, host)
+    outcome, _ = published(tmp_path, host, trigger=MALLORY)
+    assert [number for number, comments in host.comments.items() if comments] == ([commented] if commented else [])
+    assert sum("pull request" in warning for warning in outcome.warnings) == said
 
 
 def test_a_code_host_that_does_not_answer_costs_the_comment_only(tmp_path: Path):

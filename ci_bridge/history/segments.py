@@ -58,12 +58,13 @@ class NewerSegmentError(HistoryError):
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """Caps for reading one segment: bytes as stored, unpacked, of one line, of the first; cases and numbers."""
+    """Caps for reading one segment: bytes as stored, unpacked, of one line, of the first; lines, cases, numbers."""
 
     packed: int = 256 << 20
     unpacked: int = 1 << 30
     line: int = 8 << 20
     head: int = 8 << 20
+    lines: int = 100_000
     tests: int = 5_000_000
     metrics: int = 1_000_000
 
@@ -294,7 +295,7 @@ def decode(data: bytes, limits: SegmentLimits | None = None, secret: bytes = b""
 
 
 def _lines(data: bytes, limits: SegmentLimits, secret: bytes = b"") -> Iterator[dict[str, Any]]:
-    buffer, most = bytearray(), limits.head
+    buffer, most, left = bytearray(), limits.head, limits.lines
     for piece in unpack(data, limits.unpacked, secret):
         searched = len(buffer)
         buffer += piece
@@ -303,7 +304,9 @@ def _lines(data: bytes, limits: SegmentLimits, secret: bytes = b"") -> Iterator[
             if end - start > most:
                 raise DamagedObjectError(f"it has a line of more than {most >> 10} KiB")
             yield _parse(buffer[start:end])
-            start, most = end + 1, limits.line
+            start, most, left = end + 1, limits.line, left - 1
+            if left < 0:
+                raise DamagedObjectError(f"it has more than {limits.lines} lines")
         del buffer[:start]
         if len(buffer) > most:
             raise DamagedObjectError(f"it has a line of more than {most >> 10} KiB")
