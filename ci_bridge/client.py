@@ -212,13 +212,14 @@ class Client(Remembering):
     def hide_secrets(self, *, stdout_is_data: bool = False) -> None:
         """Have the CI system hide the secret options in its own log, whoever prints them.
 
-        Its log has single lines, so each line of a secret counts; one under four characters would hide ordinary text.
+        Only those that it does not know: to tell them means to print them, where a later ``| tee`` may keep them. Its
+        log has single lines, so each line of a secret counts; one under four characters would hide ordinary text.
 
         Args:
             stdout_is_data: See :func:`open_client`; then nothing is done.
         """
         adapter = self._adapter
-        lines = dict.fromkeys(line.strip() for secret in self.loaded.secrets for line in secret.splitlines())
+        lines = dict.fromkeys(line.strip() for secret in self.loaded.own_secrets for line in secret.splitlines())
         hidden = [line for line in lines if len(line) >= MIN_OWN_LENGTH]
         if not hidden or not isinstance(adapter, SupportsOutputs):
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,16 @@ class LoadedSettings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values of the secret options, to be hidden wherever they might show."""
-        values = [getattr(self.settings, option.name) for option in options() if option.secret]
+        return self._revealed(options())
+
+    @property
+    def own_secrets(self) -> tuple[str, ...]:
+        """Those that did not come by the environment: what a CI system hands to a step it hides by itself."""
+        foreign = ("input ", PREFIX)
+        return self._revealed(one for one in options() if not self.origins[one.name].startswith(foreign))
+
+    def _revealed(self, wanted: Iterable[Option]) -> tuple[str, ...]:
+        values = [getattr(self.settings, option.name) for option in wanted if option.secret]
         flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
         return tuple(one.reveal() for one in flat if one)
 

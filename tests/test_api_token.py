@@ -50,9 +50,7 @@ def test_an_inputs_token_reaches_the_api_and_no_output(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (comment,) = github.comments(42)
-    mask = f"::add-mask::{token}\n"  # the runner takes it out of its log and shows nothing of it
-    assert done.stdout.count(mask) == 1
-    assert token not in comment.body + done.stdout.replace(mask, "") + done.stderr
+    assert token not in comment.body + done.stdout + done.stderr
     assert token.encode() not in everything_in(tmp_path)
 
 
