@@ -361,7 +361,8 @@ def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
         pr_base_branch=pull.base_branch or None if pull else place.context.pr_base_branch,
         branch=pull.head_branch or place.context.branch if pull else place.context.branch,
     )
-    settings = replace(place.settings, shard=None)
+    # The tests ran on another machine than this one.
+    settings = replace(place.settings, shard=None, include_system_info=False)
     return replace(place, context=context, settings=settings)
 
 
