@@ -369,7 +369,7 @@ class Client(Remembering):
         return worst_of(receipts)
 
     async def _upload(self, run_id: str, path: Path, name: str, category: str) -> Receipt:
-        from ci_bridge.reporting import staged_receipt, upload
+        from ci_bridge.channels import staged_receipt, upload
 
         name = self._masker.clean(name)
         artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
@@ -404,7 +404,7 @@ class Client(Remembering):
             artifact_name: As given to :meth:`upload_artifact`.
             output_path: Written as a whole or not at all.
         """
-        from ci_bridge.reporting import staging_area
+        from ci_bridge.channels import staging_area
 
         adapter = self._adapter
         if not isinstance(adapter, SupportsDownload):

@@ -190,9 +190,10 @@ def _folder(folder: Path) -> Finding:
 
 
 def _results(settings: Settings, workspace: Path, folder: Path) -> Finding:
+    from ci_bridge.concluding import unreadable_files
     from ci_bridge.formats import read_results
     from ci_bridge.models import FileState
-    from ci_bridge.reporting import DEFAULT_RESULTS, unreadable_files
+    from ci_bridge.reporting import DEFAULT_RESULTS
 
     patterns = list(settings.results) or list(DEFAULT_RESULTS)
     with read_results(

@@ -11,30 +11,25 @@ import json
 import logging
 import os
 import platform as machine
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
-from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, is_compressible, stage, sweep
+from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, sweep
 from ci_bridge.atomic import open_text_atomically, write_atomically
-from ci_bridge.commenting import comment
+from ci_bridge.channels import send_all
+from ci_bridge.concluding import conclude, exit_code_of, problem_of, summary_of
 from ci_bridge.config import Settings
-from ci_bridge.delivery import Rung, log_rung, show_run, skipped
+from ci_bridge.delivery import skipped
 from ci_bridge.errors import HistoryError
 from ci_bridge.formats.collect import Collected
 from ci_bridge.history import History, View
 from ci_bridge.memory import record_of
 from ci_bridge.models import (
-    Artifact,
     BuildContext,
-    CommitStatus,
-    FileState,
     JudgedCase,
     Judgement,
     Metric,
@@ -42,30 +37,9 @@ from ci_bridge.models import (
     Report,
     Results,
     RunState,
-    StatusState,
     TestRun,
-    Verdict,
 )
-from ci_bridge.protocols import (
-    SupportsAnnotations,
-    SupportsOutputs,
-    SupportsStatus,
-    SupportsSummary,
-    SupportsTestRuns,
-    SupportsUpload,
-)
-from ci_bridge.report import (
-    build_annotations,
-    headline,
-    render_markdown,
-    render_summary,
-    status_description,
-    write_ctrf,
-    write_html,
-    write_json,
-    write_junit,
-)
-from ci_bridge.report.wording import verdict_counts
+from ci_bridge.report import headline, render_markdown, write_ctrf, write_html, write_json, write_junit
 from ci_bridge.travels import hand_on, recall
 from ci_bridge.workplace import Workplace
 
@@ -102,14 +76,6 @@ REPORT_FILES: Mapping[str, tuple[str, Callable[[Report, TextIO], None]]] = {
 }
 """Format -> its file in ``artifact_dir`` and its writer."""
 
-_STATUS_OF_RUN = {
-    RunState.PENDING: StatusState.PENDING,
-    RunState.SUCCESS: StatusState.SUCCESS,
-    RunState.FAILURE: StatusState.FAILURE,
-    RunState.ERROR: StatusState.ERROR,
-    RunState.NO_RESULTS: StatusState.ERROR,
-}
-
 
 class Stopped(BaseException):
     """The job was told to stop; no handler of errors on the way may take it for one."""
@@ -130,58 +96,6 @@ class ReportOutcome:
     exit_code: int
     files: Mapping[str, Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
-
-
-def conclude(results: Results, judgement: Judgement, fail_on: str) -> RunState:
-    """The state of a run. It follows ``fail_on``, and judges like ``failures`` where that is ``never``.
-
-    Input that could not be read, or only in part, is never green.
-    """
-    if not results.totals.total:
-        return RunState.ERROR if unreadable_files(results) else RunState.NO_RESULTS
-    if results.dropped or unreadable_files(results):
-        return RunState.ERROR
-    if fail_on == "new-failures":
-        counts = judgement.counts
-        flaky_red = sum(judged.case.is_failure for judged in judgement.of(Verdict.FLAKY))
-        red = results.totals.red - counts[Verdict.KNOWN] - flaky_red
-    else:
-        red = results.totals.error if fail_on == "errors" else results.totals.red
-    return RunState.FAILURE if red else RunState.SUCCESS
-
-
-def problem_of(results: Results, ending: str) -> str:
-    """What is wrong where a command failed and no test tells why; empty where one does, or where it succeeded."""
-    if not ending or results.totals.red:
-        return ""
-    if results.totals.total:
-        return f"{ending}, though none of its tests failed"
-    what = "no readable results" if unreadable_files(results) else "no results"
-    return f"{ending}{',' if ',' in ending else ''} and wrote {what}"
-
-
-def unreadable_files(results: Results) -> list[str]:
-    """The files that were lost, in whole or in part."""
-    return [file.path for file in results.files if file.state is FileState.UNREADABLE or file.incomplete]
-
-
-def exit_code_of(report: Report, settings: Settings) -> int:
-    """The exit code of a report; see docs/design.md, "Exit codes"."""
-    if not report.results.totals.total:
-        return 3
-    lost = bool(unreadable_files(report.results) or report.results.dropped)
-    if lost and (settings.fail_on != "never" or settings.strict):
-        return 3
-    if report.state is RunState.FAILURE and settings.fail_on != "never":
-        return 1
-    for receipt in report.receipts:
-        channel = receipt.channel.partition(":")[0]
-        required = channel in settings.required_channels
-        if receipt.state == "failed" and (required or settings.strict):
-            return 4
-        if receipt.state == "unsupported" and required:
-            return 4
-    return 0
 
 
 def system_facts() -> dict[str, str]:
@@ -322,24 +236,9 @@ async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()
     linked = replace(report, links=names)
     written = await place.courier.worker.run(lambda: _write_files(place, linked, files))
     report = replace(report, links={name: str(path) for name, path in files.items()})
-    receipts = [written, *await _deliver(place, report, files)]
+    receipts = [written, *await send_all(place, report, files)]
     report = replace(report, receipts=tuple(receipts))
     return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
-
-
-def summary_of(results: Results) -> dict[str, object]:
-    """The counts of a run in the words of the public API."""
-    totals = results.totals
-    return {
-        "total_tasks": totals.total,
-        "task_statuses": {
-            "completed": totals.passed,
-            "failed": totals.failed,
-            "error": totals.error,
-            "skipped": totals.skipped,
-        },
-        "duration": totals.duration,
-    }
 
 
 def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]) -> Judgement:
@@ -462,197 +361,6 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
         return Receipt(bool(written), "folder" if written else "", None, reason, "files", "failed")
     sweep(place.directory, place.clock().timestamp() - 3600)
     return Receipt(True, "folder", str(place.directory), "", "files")
-
-
-async def _deliver(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
-    values = outputs_of(report, files, place.workspace)
-    outputs = await _outputs(place, values)
-    summary = await _summary(place, report)
-    run = await _run_or_status(place, report)  # before the annotations, which some platforms hang on it
-    annotations = await _annotations(place, report)
-    commented = await comment(place, report)
-    if commented.via == "comment" and commented.url and outputs:
-        # Once more, now that the address is known: what was written before holds should all else have failed.
-        outputs = await _outputs(place, {**values, "comment-url": commented.url})
-    return [outputs, summary, run, annotations, commented, *await _artifacts(place, report, files)]
-
-
-async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
-    adapter = place.adapter
-    if not isinstance(adapter, SupportsOutputs):
-        return Receipt(False, "", None, "this platform takes no outputs", "outputs", "unsupported")
-    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
-
-
-def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
-    """What later steps can read: numbers, enums and our own paths, nothing out of a result file.
-
-    Args:
-        report: What to tell.
-        files: Format -> path of the report written here.
-        workspace: Paths below it are told relative to it: a container's steps see it elsewhere than the next step.
-    """
-    totals, counts = report.results.totals, verdict_counts(report)
-    page = files.get("html") or files.get("json")
-    if page and workspace and page.is_relative_to(workspace):
-        page = page.relative_to(workspace)
-    numbers: dict[str, object] = {
-        "conclusion": str(report.state),
-        "total": totals.total,
-        "passed": totals.passed,
-        "failed": totals.failed,
-        "error": totals.error,
-        "skipped": totals.skipped,
-        "flaky": totals.flaky,
-        "duration": round(totals.duration, 3),
-        "verdicts": {str(verdict): count for verdict, count in counts.items()},
-    }
-    return {
-        "json": json.dumps(numbers, separators=(",", ":"), allow_nan=False),
-        "conclusion": str(report.state),
-        "total": str(totals.total),
-        "passed": str(totals.passed),
-        "failed": str(totals.failed),
-        "error": str(totals.error),
-        "skipped": str(totals.skipped),
-        "new-failures": str(counts[Verdict.NEW]),
-        "known-failures": str(counts[Verdict.KNOWN]),
-        "unjudged-failures": str(counts[Verdict.UNJUDGED]),
-        "flaky": str(counts[Verdict.FLAKY]),
-        "fixed": str(counts[Verdict.FIXED]),
-        "run-id": report.run.id,
-        "report-path": str(page or ""),
-        "shards": str(len(report.shards) or 1),
-        "comment-url": "",
-    }
-
-
-async def _summary(place: Workplace, report: Report) -> Receipt:
-    adapter = place.adapter
-    if not isinstance(adapter, SupportsSummary):
-        return await place.courier.send(
-            "summary",
-            [
-                Rung("summary", None, "this platform shows no summary"),
-                log_rung(lambda: headline(report), place.log, place.courier.patterns),
-            ],
-        )
-    text = render_summary(report, limit_bytes=adapter.max_summary_size)
-    return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
-
-
-async def _annotations(place: Workplace, report: Report) -> Receipt:
-    adapter, settings = place.adapter, place.settings
-    if settings.annotations == "none":
-        return skipped("annotations", "annotations = none")
-    if not isinstance(adapter, SupportsAnnotations):
-        return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
-    limit = min(settings.max_annotations, adapter.max_annotations)
-    tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
-    remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
-    # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
-    receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(remarks.shown))])
-    shown, placed, wanted = len(remarks.shown), remarks.placed, remarks.wanted
-    reasons = []
-    if not wanted:
-        reasons.append("no failures")
-    elif not tracked:
-        reasons.append("git lists no files here, so no failure has a place in the repository")
-    elif not placed:
-        reasons.append("no failure names a file and line in the repository")
-    elif shown < wanted:
-        reasons.append(f"{shown} of {wanted}")
-        if placed < wanted:
-            reasons.append(f"{wanted - placed} name no file and line in the repository")
-        if shown < placed:
-            reasons.append(f"at most {limit} are shown")
-    if receipt and not shown:
-        return skipped("annotations", "; ".join(reasons))
-    return replace(receipt, reason="; ".join([*reasons, *filter(None, [receipt.reason])]))
-
-
-def tracked_files(workspace: Path) -> list[str]:
-    """The repository's files, relative to its root; empty where git cannot tell."""
-    try:
-        done = subprocess.run(
-            ["git", "-c", f"safe.directory={workspace}", "-C", str(workspace), "ls-files", "-z", "--full-name"],
-            capture_output=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.decode("utf-8", "replace").split("\0")[:-1]
-
-
-async def _run_or_status(place: Workplace, report: Report) -> Receipt:
-    settings, context = place.settings, place.context
-    adapter, host = place.adapter, place.host
-    if not settings.enable_status_updates:
-        return skipped("status", "enable_status_updates = false")
-    description = status_description(report, settings.status_update_format)
-    rungs = []
-    if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
-        run = replace(report.run, text=description)
-        rungs.append(Rung("run", lambda: show_run(adapter, run).url))
-    sha = report.run.commit_sha or context.status_sha
-    if not isinstance(host, SupportsStatus):
-        rungs.append(Rung("status", None, "this code host takes no commit statuses"))
-    elif not sha:
-        rungs.append(Rung("status", None, "the commit is not known"))
-    else:
-        status = CommitStatus(
-            sha, _STATUS_OF_RUN[report.state], report.run.name, description, context.job_url or context.build_url
-        )
-        rungs.append(Rung("status", lambda: host.set_status(status)))
-    rungs.append(log_rung(lambda: description, place.log, place.courier.patterns))
-    return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
-
-
-async def _artifacts(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
-    settings, adapter = place.settings, place.adapter
-    if not settings.enable_artifacts:
-        return [skipped("artifacts", "enable_artifacts = false")]
-    if "reports" not in settings.artifact_categories:
-        return [skipped("artifacts", "artifact_categories leaves out reports")]
-    if not isinstance(adapter, SupportsUpload):
-        return [staged_receipt("artifacts", str(place.directory))]
-    receipts = []
-    for path in files.values():
-        artifact = Artifact("", path.name, report.run.id, "reports", compressed=settings.artifact_compression)
-        receipts.append(await upload(place, path, artifact, channel="artifacts", mask=False))
-    failed = [receipt for receipt in receipts if receipt.state == "failed"]
-    return failed[:1] or receipts[:1]
-
-
-def staged_receipt(channel: str, url: str) -> Receipt:
-    """The receipt of a file that waits in the staging folder for the platform's own step."""
-    reason = "this platform's files go up by its own step; they wait in artifact_dir"
-    return Receipt(True, "folder", url, reason, channel, "degraded")
-
-
-async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True) -> Receipt:
-    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store."""
-    adapter = place.adapter
-    compress = artifact.compressed and is_compressible(path)
-    artifact = replace(artifact, compressed=compress)
-
-    def send() -> str | None:
-        with staging_area(place.directory) as area:
-            staged = area / "file"
-            stage(path, staged, compress=compress, mask=place.masker if mask else None)
-            assert isinstance(adapter, SupportsUpload)
-            return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
-
-    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
-
-
-@contextmanager
-def staging_area(directory: Path) -> Iterator[Path]:
-    """A fresh private folder on the same file system, removed at the end."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
-        yield Path(folder)
 
 
 async def remember(place: Workplace, report: Report, judged: Sequence[JudgedCase], warnings: list[str]) -> Receipt:

@@ -14,10 +14,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from ci_bridge._version import __version__
+from ci_bridge.channels import outputs_of
 from ci_bridge.config import INPUTS_VARIABLE, load_settings, options
 from ci_bridge.errors import ConfigError
 from ci_bridge.options import PREFIX
-from ci_bridge.reporting import outputs_of
 from docs import generate
 from tests.report.builders import rich_report
 

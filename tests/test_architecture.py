@@ -279,6 +279,13 @@ def test_a_module_can_be_read_in_one_sitting(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 700
 
 
+def test_the_design_names_every_part():
+    house = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").split("## The house")[1].split("```")[1]
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    missing = {part for part in parts if not part.startswith("_") and part not in re.findall(r"\w+", house)}
+    assert not missing
+
+
 # ---- what a Python that we promise gets wrong
 
 

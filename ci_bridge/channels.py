@@ -1,0 +1,230 @@
+"""The deliveries of a report, channel by channel: outputs, summary, run or status, annotations, comment, artifacts.
+
+Each is isolated: a channel that is dead costs its own receipt and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ci_bridge.artifacts import is_compressible, stage
+from ci_bridge.commenting import comment
+from ci_bridge.delivery import Rung, log_rung, show_run, skipped
+from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
+from ci_bridge.protocols import (
+    SupportsAnnotations,
+    SupportsOutputs,
+    SupportsStatus,
+    SupportsSummary,
+    SupportsTestRuns,
+    SupportsUpload,
+)
+from ci_bridge.report import build_annotations, headline, render_summary, status_description
+from ci_bridge.report.wording import verdict_counts
+from ci_bridge.workplace import Workplace
+
+_STATUS_OF_RUN = {
+    RunState.PENDING: StatusState.PENDING,
+    RunState.SUCCESS: StatusState.SUCCESS,
+    RunState.FAILURE: StatusState.FAILURE,
+    RunState.ERROR: StatusState.ERROR,
+    RunState.NO_RESULTS: StatusState.ERROR,
+}
+
+
+async def send_all(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
+    """Hand a report to every channel that is switched on; ``files`` are its own, format -> path."""
+    values = outputs_of(report, files, place.workspace)
+    outputs = await _outputs(place, values)
+    summary = await _summary(place, report)
+    run = await _run_or_status(place, report)  # before the annotations, which some platforms hang on it
+    annotations = await _annotations(place, report)
+    commented = await comment(place, report)
+    if commented.via == "comment" and commented.url and outputs:
+        # Once more, now that the address is known: what was written before holds should all else have failed.
+        outputs = await _outputs(place, {**values, "comment-url": commented.url})
+    return [outputs, summary, run, annotations, commented, *await _artifacts(place, report, files)]
+
+
+async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
+    adapter = place.adapter
+    if not isinstance(adapter, SupportsOutputs):
+        return Receipt(False, "", None, "this platform takes no outputs", "outputs", "unsupported")
+    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
+
+
+def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
+    """What later steps can read: numbers, enums and our own paths, nothing out of a result file.
+
+    Args:
+        report: What to tell.
+        files: Format -> path of the report written here.
+        workspace: Paths below it are told relative to it: a container's steps see it elsewhere than the next step.
+    """
+    totals, counts = report.results.totals, verdict_counts(report)
+    page = files.get("html") or files.get("json")
+    if page and workspace and page.is_relative_to(workspace):
+        page = page.relative_to(workspace)
+    numbers: dict[str, object] = {
+        "conclusion": str(report.state),
+        "total": totals.total,
+        "passed": totals.passed,
+        "failed": totals.failed,
+        "error": totals.error,
+        "skipped": totals.skipped,
+        "flaky": totals.flaky,
+        "duration": round(totals.duration, 3),
+        "verdicts": {str(verdict): count for verdict, count in counts.items()},
+    }
+    return {
+        "json": json.dumps(numbers, separators=(",", ":"), allow_nan=False),
+        "conclusion": str(report.state),
+        "total": str(totals.total),
+        "passed": str(totals.passed),
+        "failed": str(totals.failed),
+        "error": str(totals.error),
+        "skipped": str(totals.skipped),
+        "new-failures": str(counts[Verdict.NEW]),
+        "known-failures": str(counts[Verdict.KNOWN]),
+        "unjudged-failures": str(counts[Verdict.UNJUDGED]),
+        "flaky": str(counts[Verdict.FLAKY]),
+        "fixed": str(counts[Verdict.FIXED]),
+        "run-id": report.run.id,
+        "report-path": str(page or ""),
+        "shards": str(len(report.shards) or 1),
+        "comment-url": "",
+    }
+
+
+async def _summary(place: Workplace, report: Report) -> Receipt:
+    adapter = place.adapter
+    if not isinstance(adapter, SupportsSummary):
+        return await place.courier.send(
+            "summary",
+            [
+                Rung("summary", None, "this platform shows no summary"),
+                log_rung(lambda: headline(report), place.log, place.courier.patterns),
+            ],
+        )
+    text = render_summary(report, limit_bytes=adapter.max_summary_size)
+    return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
+
+
+async def _annotations(place: Workplace, report: Report) -> Receipt:
+    adapter, settings = place.adapter, place.settings
+    if settings.annotations == "none":
+        return skipped("annotations", "annotations = none")
+    if not isinstance(adapter, SupportsAnnotations):
+        return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
+    limit = min(settings.max_annotations, adapter.max_annotations)
+    tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
+    remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
+    # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
+    receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(remarks.shown))])
+    shown, placed, wanted = len(remarks.shown), remarks.placed, remarks.wanted
+    reasons = []
+    if not wanted:
+        reasons.append("no failures")
+    elif not tracked:
+        reasons.append("git lists no files here, so no failure has a place in the repository")
+    elif not placed:
+        reasons.append("no failure names a file and line in the repository")
+    elif shown < wanted:
+        reasons.append(f"{shown} of {wanted}")
+        if placed < wanted:
+            reasons.append(f"{wanted - placed} name no file and line in the repository")
+        if shown < placed:
+            reasons.append(f"at most {limit} are shown")
+    if receipt and not shown:
+        return skipped("annotations", "; ".join(reasons))
+    return replace(receipt, reason="; ".join([*reasons, *filter(None, [receipt.reason])]))
+
+
+def tracked_files(workspace: Path) -> list[str]:
+    """The repository's files, relative to its root; empty where git cannot tell."""
+    try:
+        done = subprocess.run(
+            ["git", "-c", f"safe.directory={workspace}", "-C", str(workspace), "ls-files", "-z", "--full-name"],
+            capture_output=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.decode("utf-8", "replace").split("\0")[:-1]
+
+
+async def _run_or_status(place: Workplace, report: Report) -> Receipt:
+    settings, context = place.settings, place.context
+    adapter, host = place.adapter, place.host
+    if not settings.enable_status_updates:
+        return skipped("status", "enable_status_updates = false")
+    description = status_description(report, settings.status_update_format)
+    rungs = []
+    if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
+        run = replace(report.run, text=description)
+        rungs.append(Rung("run", lambda: show_run(adapter, run).url))
+    sha = report.run.commit_sha or context.status_sha
+    if not isinstance(host, SupportsStatus):
+        rungs.append(Rung("status", None, "this code host takes no commit statuses"))
+    elif not sha:
+        rungs.append(Rung("status", None, "the commit is not known"))
+    else:
+        status = CommitStatus(
+            sha, _STATUS_OF_RUN[report.state], report.run.name, description, context.job_url or context.build_url
+        )
+        rungs.append(Rung("status", lambda: host.set_status(status)))
+    rungs.append(log_rung(lambda: description, place.log, place.courier.patterns))
+    return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
+
+
+async def _artifacts(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
+    settings, adapter = place.settings, place.adapter
+    if not settings.enable_artifacts:
+        return [skipped("artifacts", "enable_artifacts = false")]
+    if "reports" not in settings.artifact_categories:
+        return [skipped("artifacts", "artifact_categories leaves out reports")]
+    if not isinstance(adapter, SupportsUpload):
+        return [staged_receipt("artifacts", str(place.directory))]
+    receipts = []
+    for path in files.values():
+        artifact = Artifact("", path.name, report.run.id, "reports", compressed=settings.artifact_compression)
+        receipts.append(await upload(place, path, artifact, channel="artifacts", mask=False))
+    failed = [receipt for receipt in receipts if receipt.state == "failed"]
+    return failed[:1] or receipts[:1]
+
+
+def staged_receipt(channel: str, url: str) -> Receipt:
+    """The receipt of a file that waits in the staging folder for the platform's own step."""
+    reason = "this platform's files go up by its own step; they wait in artifact_dir"
+    return Receipt(True, "folder", url, reason, channel, "degraded")
+
+
+async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True) -> Receipt:
+    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store."""
+    adapter = place.adapter
+    compress = artifact.compressed and is_compressible(path)
+    artifact = replace(artifact, compressed=compress)
+
+    def send() -> str | None:
+        with staging_area(place.directory) as area:
+            staged = area / "file"
+            stage(path, staged, compress=compress, mask=place.masker if mask else None)
+            assert isinstance(adapter, SupportsUpload)
+            return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
+
+    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
+
+
+@contextmanager
+def staging_area(directory: Path) -> Iterator[Path]:
+    """A fresh private folder on the same file system, removed at the end."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
+        yield Path(folder)
