@@ -37,9 +37,10 @@ def installed() -> Path:
 
 
 def announce(configuration: str) -> None:
-    """Tell the step that uploads which folder to take, and for how long."""
+    """Tell the step that uploads which folder to take, and for how long, unless the files go up from here."""
     options = {name: entry["value"] for name, entry in json.loads(configuration).items()}
-    if options["enable_artifacts"]:
+    can_upload = os.environ.get("ACTIONS_RUNTIME_TOKEN") and os.environ.get("ACTIONS_RESULTS_URL")
+    if options["enable_artifacts"] and not can_upload:
         with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as stream:
             folder = str(options["artifact_dir"])
             if "\n" not in folder and "\r" not in folder:  # else it would be another output

@@ -29,6 +29,9 @@ FROM_THE_JOB = {
 }
 """Option -> what the workflow alone knows. Inputs have no other defaults, so that configuration files can speak."""
 
+FROM_THE_RUNTIME = ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL")
+"""Variables that the runner gives to actions, but not to the steps of a composite one."""
+
 OUTPUTS = {
     "conclusion": "success, failure, error or no_results",
     "total": "Number of cases",
@@ -194,7 +197,8 @@ def container_action() -> str:
 def composite_action() -> str:
     """The text of composite/action.yml. Inputs reach the step as variables: in a script they would be code."""
     declared = action_inputs() + "\n" + action_outputs("report")
-    handed = "".join(
+    handed = "".join(f"        {name}: ${{{{ steps.runtime.outputs.{name} }}}}\n" for name in FROM_THE_RUNTIME)
+    handed += "".join(
         f"        INPUT_{option.name.upper()}: ${{{{ inputs.{option.hyphenated} }}}}\n" for option in options()
     )
     before, after = action_with(declared, COMPOSITE.read_text(encoding="utf-8")).split("      env:\n", 1)

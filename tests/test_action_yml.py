@@ -134,9 +134,18 @@ def test_the_composite_action_has_the_same_inputs_and_outputs():
 
 def test_every_input_of_the_composite_action_reaches_the_entry_point_as_a_variable():
     (step,) = [step for step in composite()["runs"]["steps"] if step.get("id") == "report"]
-    assert list(step["env"].values()) == [f"${{{{ inputs.{name} }}}}" for name in action()["inputs"]]
-    env = adopted(dict.fromkeys(step["env"], "x"))
+    handed = {name: value for name, value in step["env"].items() if name.startswith("INPUT_")}
+    assert list(handed.values()) == [f"${{{{ inputs.{name} }}}}" for name in action()["inputs"]]
+    env = adopted(dict.fromkeys(handed, "x"))
     assert set(env[INPUTS_VARIABLE].split(",")) == {option.name for option in options()}
+
+
+def test_the_composite_action_hands_on_the_right_to_store_files():
+    asking, reporting, *_ = composite()["runs"]["steps"]
+    for name in generate.FROM_THE_RUNTIME:
+        assert repr(name) in asking["with"]["script"]
+        assert reporting["env"][name] == f"${{{{ steps.{asking['id']}.outputs.{name} }}}}"
+    assert asking["continue-on-error"] is True
 
 
 def test_no_input_is_pasted_into_a_script():
@@ -152,6 +161,8 @@ def test_the_composite_action_uses_nothing_that_can_change_under_it():
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    for name in generate.FROM_THE_RUNTIME:
+        monkeypatch.delenv(name, raising=False)
     return runpy.run_path(str(ROOT / "composite" / "start.py"))
 
 
@@ -174,6 +185,15 @@ def test_the_uploading_step_is_told_the_folder_where_artifacts_are_wanted(
     start["announce"](configuration(**values))
     output = tmp_path / "output"
     assert (output.read_text(encoding="utf-8") if output.exists() else None) == expected
+
+
+def test_the_uploading_step_has_nothing_to_do_where_the_files_went_up_already(
+    start: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ACTIONS_RESULTS_URL", "https://results.example/")
+    monkeypatch.setenv("ACTIONS_RUNTIME_TOKEN", "made-up")
+    start["announce"](configuration())
+    assert not (tmp_path / "output").exists()
 
 
 def test_an_older_python_is_told_what_to_do(start: dict[str, Any], monkeypatch: pytest.MonkeyPatch):

@@ -326,17 +326,11 @@ def test_the_official_client_reads_back_what_the_action_uploaded(act: Act, githu
     assert [report["totals"]["failed"] for report in reports] == [1]
 
 
-def test_the_composite_action_does_the_same_without_containers(act_here: Act, github: FakeGitHub, tmp_path: Path):
-    act_here.commit(
-        {
-            ".github/workflows/ci.yml": workflow("./composite", results="*.xml", strict="true"),
-            "junit.xml": junit(test_total=False, test_empty=True),
-        }
-    )
-    # The official action is not to be had here: in its place one that says what it was asked for.
-    (uses,) = re.findall(r"uses: (actions/upload-artifact@\w+)", (ROOT / "composite/action.yml").read_text())
-    stand_in = tmp_path / "upload-artifact"
-    stand_in.mkdir()
+@pytest.fixture
+def official_actions(tmp_path: Path) -> list[str]:
+    """The official actions are not to be had here: in their places some that run the script that they are given, and
+    say what they were asked for."""
+    text = (ROOT / "composite/action.yml").read_text(encoding="utf-8")
     asked = ("name", "path", "retention-days")
     step = {
         "shell": "bash",
@@ -344,16 +338,58 @@ def test_the_composite_action_does_the_same_without_containers(act_here: Act, gi
         "run": 'echo "UPLOADED=$ASKED_0 $ASKED_1 $ASKED_2"; ls -1 "$ASKED_1"',
     }
     inputs: dict[str, object] = {name: {} for name in (*asked, "if-no-files-found", "overwrite")}
-    action = {"name": "x", "inputs": inputs, "runs": {"using": "composite", "steps": [step]}}
-    (stand_in / "action.yml").write_text(json.dumps(action))
-    ran = act_here.run(
-        github, "pull_request", "--local-repository", f"{uses}={stand_in}", runner=THIS_MACHINE, uploads=False
+    actions: dict[str, dict[str, Any]] = {
+        "upload-artifact": {"inputs": inputs, "runs": {"using": "composite", "steps": [step]}},
+        "github-script": {"inputs": {"script": {}}, "runs": {"using": "node20", "main": "main.js"}},
+    }
+    main = """
+        const { appendFileSync } = require('fs')
+        const setOutput = (name, value) => appendFileSync(process.env.GITHUB_OUTPUT, `${name}=${value}\\n`)
+        new Function('core', process.env.INPUT_SCRIPT)({ setOutput })
+    """
+    options = []
+    for name, action in actions.items():
+        (uses,) = re.findall(rf"uses: (actions/{name}@\w+)", text)
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "action.yml").write_text(json.dumps({"name": name} | action))
+        (folder / "main.js").write_text(dedent(main))
+        options += ["--local-repository", f"{uses}={folder}"]
+    return options
+
+
+def composite_job(act: Act) -> None:
+    act.commit(
+        {
+            ".github/workflows/ci.yml": workflow("./composite", results="*.xml", strict="true"),
+            "junit.xml": junit(test_total=False, test_empty=True),
+        }
     )
+
+
+def test_the_composite_action_does_the_same_without_containers(
+    act_here: Act, github: FakeGitHub, official_actions: list[str]
+):
+    composite_job(act_here)
+    ran = act_here.run(github, "pull_request", *official_actions, runner=THIS_MACHINE)
     assert ran.code == 0, ran.log
     (outputs,) = ran.outputs
     assert (outputs["conclusion"], outputs["total"], outputs["failed"]) == ("failure", "2", "1")
     (comment,) = github.comments(42)
     assert outputs["comment-url"].endswith(f"#issuecomment-{comment.id}")
+    # The right to store was handed on: reports and the history's segment are there, and no other step has to upload.
+    names = [artifact.name for artifact in github.artifacts]
+    assert any(name.startswith("report.html~") for name in names) and any("-segment-" in name for name in names), names
+    assert "UPLOADED=" not in ran.log
+
+
+def test_the_composite_action_leaves_its_files_to_the_official_one_where_it_may_not_store(
+    act_here: Act, github: FakeGitHub, official_actions: list[str]
+):
+    composite_job(act_here)
+    ran = act_here.run(github, "pull_request", *official_actions, runner=THIS_MACHINE, uploads=False)
+    assert ran.code == 0, ran.log
+    assert not github.artifacts
     # act does not tell a composite action which job of a matrix this is; GitHub's runner does.
     assert re.search(r"UPLOADED=test-report-test-0? distributed_test_results 30$", ran.log, re.MULTILINE), ran.log
     assert re.search(r"\| report\.html\s*$", ran.log, re.MULTILINE)
