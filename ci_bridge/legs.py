@@ -210,7 +210,9 @@ def count_of_json(value: object) -> int:
     Raises:
         ValueError: It is none, negative or absurd.
     """
-    return _count(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
+        raise ValueError("not a count")
+    return value
 
 
 def texts_of_json(data: object) -> tuple[str, ...]:
@@ -227,20 +229,22 @@ def _read(data: object) -> Leg:
         raise ValueError("another version")
     totals = _totals(data["totals"])
     verdicts = data["verdicts"]
-    counts = {key: _count(verdicts[key]) for key in _COUNTS}
+    counts = {key: count_of_json(verdicts[key]) for key in _COUNTS}
     if counts["new"] + counts["known"] + counts["unjudged"] + counts["flaky_failed"] != totals.red:
         raise ValueError("the verdicts do not add up to the failures")
     baseline = _baseline(data["baseline"]) if data.get("baseline") is not None else None
     state = RunState(data["state"])
     files = files_of_json(data.get("files"))
-    dropped = _count(data.get("dropped", 0))
+    dropped = count_of_json(data.get("dropped", 0))
     if state is RunState.SUCCESS and (dropped or any(f.state is FileState.UNREADABLE or f.incomplete for f in files)):
         raise ValueError("green in spite of lost input")
     return Leg(
         result=ShardResult(_name(data["shard"]), state, totals, before=baseline.totals if baseline else None, **counts),
         uid=_name(data["uid"]),
-        attempt=min(max(1, _count(data["attempt"])), 10**9),
-        shard_total=min(_count(data["shard_total"]), 100_000) or None if data.get("shard_total") is not None else None,
+        attempt=min(max(1, count_of_json(data["attempt"])), 10**9),
+        shard_total=min(count_of_json(data["shard_total"]), 100_000) or None
+        if data.get("shard_total") is not None
+        else None,
         judged=tuple(_each(data.get("judged"), _judged, _MOST_JUDGED)),
         fixed=tuple(_each(data.get("fixed"), _identity, _MOST_NAMES)),
         slower=tuple(_each(data.get("slower"), _slower, _MOST_NAMES)),
@@ -258,12 +262,6 @@ def _each(items: object, read: Callable[[Any], _T], limit: int) -> Iterable[_T]:
     if not isinstance(items, list):
         raise TypeError("not a list")
     return map(read, items[:limit])
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
-        raise ValueError("not a count")
-    return value
 
 
 def _seconds(value: object) -> float:
@@ -298,7 +296,7 @@ def _identity(parts: object) -> str:
 
 
 def _totals(values: list[Any]) -> Totals:
-    counts = {key: _count(value) for key, value in zip(_TOTALS, values, strict=False)}
+    counts = {key: count_of_json(value) for key, value in zip(_TOTALS, values, strict=False)}
     totals = Totals(**counts, duration=_seconds(values[5]))
     if totals.flaky > totals.passed:
         raise ValueError("more flaky cases than passed ones")
@@ -319,21 +317,21 @@ def _file(values: list[Any]) -> InputFile:
         _name(path),
         _name(format_name),
         FileState(state),
-        _count(cases),
+        count_of_json(cases),
         _text(note, 500),
         incomplete=incomplete is True,
     )
 
 
 def _slower(values: list[Any]) -> SlowerCase:
-    return SlowerCase(_identity(values[0]), _seconds(values[1]), _seconds(values[2]), _count(values[3]))
+    return SlowerCase(_identity(values[0]), _seconds(values[1]), _seconds(values[2]), count_of_json(values[3]))
 
 
 def _judged(data: Mapping[str, Any]) -> JudgedCase:
     suite, classname, file, name = _identity(data["test"]).split(SEPARATOR, 3)
     case = Case(
         name=name, classname=classname, suite=tuple(suite.split(chr(30))) if suite else (), file=file,
-        line=_count(data["line"]) if data.get("line") is not None else None, outcome=Outcome(data["outcome"]),
+        line=count_of_json(data["line"]) if data.get("line") is not None else None, outcome=Outcome(data["outcome"]),
         duration=_seconds(data["seconds"]), message=_text(data["message"], 500),
         details=_text(data["details"], _DETAILS),
     )  # fmt: skip
