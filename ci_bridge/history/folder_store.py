@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import stat
 import uuid
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ci_bridge.atomic import open_atomically
+from ci_bridge.atomic import open_atomically, open_regular
 from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.models import StoredObject
 from ci_bridge.protocols import SupportsStore
@@ -75,10 +74,7 @@ class FolderStore(SupportsStore):
 
     def get_object(self, stored: StoredObject, limit: int) -> bytes:
         path = self._path(stored)
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with _errors_of(path), os.fdopen(os.open(path, flags), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise PlatformError(f"{path} is not a plain file")
+        with _errors_of(path), open_regular(path) as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
             raise PlatformError(f"{path} is larger than {limit} bytes")
