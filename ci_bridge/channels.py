@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.commenting import comment
-from ci_bridge.delivery import Rung, log_rung, show_run, skipped
+from ci_bridge.delivery import Rung, show_run, skipped
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
 from ci_bridge.protocols import (
     SupportsAnnotations,
@@ -109,7 +109,7 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
             "summary",
             [
                 Rung("summary", None, "this platform shows no summary"),
-                log_rung(lambda: headline(report), place.log, place.courier.patterns),
+                place.log_rung(headline(report)),
             ],
         )
     text = render_summary(report, limit_bytes=adapter.max_summary_size)
@@ -180,7 +180,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
             sha, _STATUS_OF_RUN[report.state], report.run.name, description, context.job_url or context.build_url
         )
         rungs.append(Rung("status", lambda: host.set_status(status)))
-    rungs.append(log_rung(lambda: description, place.log, place.courier.patterns))
+    rungs.append(place.log_rung(description))
     return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
 
 

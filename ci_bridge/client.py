@@ -23,7 +23,7 @@ from ci_bridge import platforms
 from ci_bridge.arguments import mapping_of, masked_value, number_of, sha_of, text_of, time_of, uuid7
 from ci_bridge.artifacts import category_of, claim_folder, collect, staging_folder, unpack
 from ci_bridge.config import LoadedSettings, Settings
-from ci_bridge.delivery import Courier, Rung, log_rung, skipped, upsert_comment, worst_of
+from ci_bridge.delivery import Courier, Rung, skipped, upsert_comment, worst_of
 from ci_bridge.errors import CIBridgeError, ConfigError, PlatformError
 from ci_bridge.live import Announcer, LiveRun
 from ci_bridge.masking import MIN_OWN_LENGTH, Masker
@@ -179,7 +179,6 @@ class Client(Remembering):
         self._env = env
         self._clock = clock
         self._monotonic = monotonic
-        self._log = log or (lambda line: logger.info("%s", line))
         self._worker = Worker()
         self._policy = policy or RetryPolicy(
             retries=settings.max_retries if settings.retry_failed_api_calls else 0,
@@ -197,7 +196,7 @@ class Client(Remembering):
             masker=self._masker,
             workspace=workspace,
             directory=self._directory,
-            log=self._log,
+            log=log or (lambda line: logger.info("%s", line)),
             clock=clock,
             stopped=lambda: self._stopped,
             queue_events=platform.queue_events,
@@ -268,7 +267,7 @@ class Client(Remembering):
         Numbers and files that other processes of the job record meanwhile join it.
         """
         run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
-        return await self._begin(self._new_run(run_id))
+        return await self._begin(self._place.new_run(run_id))
 
     async def _begin(self, run: TestRun) -> TestRun:
         self._runs[run.id] = live = LiveRun(run)
@@ -457,7 +456,7 @@ class Client(Remembering):
             rungs.append(Rung("comment", send))
         if isinstance(adapter, SupportsSummary):
             rungs.append(Rung("summary", lambda: adapter.write_summary(comment)))
-        rungs.append(log_rung(lambda: comment, self._log, self.platform.log_command_patterns))
+        rungs.append(self._place.log_rung(comment))
         return await self._courier().send("comment", rungs)
 
     async def set_status(
@@ -490,7 +489,7 @@ class Client(Remembering):
         rungs = []
         if isinstance(host, SupportsStatus):
             rungs.append(Rung("status", lambda: host.set_status(status)))
-        rungs.append(log_rung(lambda: f"{context}: {state} - {text}", self._log, self.platform.log_command_patterns))
+        rungs.append(self._place.log_rung(f"{context}: {state} - {text}"))
         return await self._courier().send("status", rungs)
 
     async def write_summary(self, markdown: str) -> Receipt:
@@ -500,7 +499,7 @@ class Client(Remembering):
         rungs = []
         if isinstance(adapter, SupportsSummary):
             rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
-        rungs.append(log_rung(lambda: text, self._log, self.platform.log_command_patterns))
+        rungs.append(self._place.log_rung(text))
         return await self._courier().send("summary", rungs)
 
     # The main job
@@ -533,7 +532,7 @@ class Client(Remembering):
         if live is None:
             if not test_run_id:
                 test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
-            live = self._runs[test_run_id] = LiveRun(self._new_run(test_run_id))
+            live = self._runs[test_run_id] = LiveRun(self._place.new_run(test_run_id))
         self._current = live.run.id
         await self._memory.save()  # numbers recorded so far are part of the report
         outcome = await run_report(
@@ -565,7 +564,7 @@ class Client(Remembering):
         from ci_bridge.publishing import collect as collect_results
 
         folder = self._workspace / into if into is not None else None
-        return await collect_results(self._workplace(), self._new_run(), results, folder, on_progress=on_progress)
+        return await collect_results(self._workplace(), self._place.new_run(), results, folder, on_progress=on_progress)
 
     async def publish(self, bundles: Sequence[str | os.PathLike[str]] = ()) -> ReportOutcome:
         """Judge and deliver what the build that triggered this one collected.
@@ -594,18 +593,6 @@ class Client(Remembering):
         It lies in ``artifact_dir``; one is made where the build has none yet.
         """
         return await self._worker.run(lambda: self._mark().join(self._clock()))
-
-    def _new_run(self, run_id: str = "") -> TestRun:
-        context, now = self.context, self._clock()
-        return TestRun(
-            id=run_id or uuid7(now),
-            name=self._place.run_name,
-            build_id=context.build_id,
-            commit_sha=context.status_sha,
-            branch=context.branch,
-            pr_number=context.pr_number,
-            created_at=now,
-        )
 
     def _mark(self) -> RunMark:
         return RunMark.of(self.context, self._directory, self.settings.shard or "")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
+from ci_bridge.delivery import Rung, skipped, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
 from ci_bridge.legs import leg_of
@@ -44,17 +45,13 @@ async def comment(place: Workplace, report: Report) -> Receipt:
     """Bring the pull request's comment up to date."""
     if (refusal := unwanted(place, report)) is not None:
         return refusal
-    settings = place.settings
-    if report.shards:  # it holds them all already
+    is_parallel = bool(report.shard) and place.settings.shard_total != 1
+    if report.shards or not is_parallel:  # a merged report holds all shards already
         return await write_comment(place, report, report_key(place, report.run.id), notify=True)
-    parallel = bool(report.shard) and settings.shard_total != 1
-    store = store_of(place) if parallel else None
+    store = store_of(place)
     if store is not None and isinstance(place.host, SupportsComments):
         return await _share(place, report, store)
-    key = report_key(place, report.run.id)
-    if parallel:
-        return await _alone(place, report, "this platform has no store through which parallel jobs find each other")
-    return await write_comment(place, report, key, notify=True)
+    return await _alone(place, report, "this platform has no store through which parallel jobs find each other")
 
 
 async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
@@ -87,7 +84,7 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
                 return skipped(
                     "comment", f"{len(listed)} of {settings.shard_total} shards so far; a later one updates it"
                 )
-            legs = await courier.ask(lambda listed=listed: siblings.read(listed))  # type: ignore[misc]
+            legs = await courier.ask(partial(siblings.read, listed))
             receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
             if receipt.via != "comment" or _is_final(legs):
                 break
@@ -163,7 +160,7 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
     if isinstance(adapter, SupportsSummary):
         text = render_summary(report, limit_bytes=adapter.max_summary_size)
         rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
-    rungs.append(log_rung(lambda: headline(report), place.log, place.courier.patterns))
+    rungs.append(place.log_rung(headline(report)))
     receipt = await place.courier.send("comment", rungs)
     if receipt.via == "comment" and receipt.url is None and quiet:
         return replace(skipped("comment", "pr_comment_on_failure_only, and all is well"), via="comment")

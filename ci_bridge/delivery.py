@@ -22,7 +22,7 @@ from ci_bridge.errors import (
 )
 from ci_bridge.models import Comment, Receipt, RemoteRun, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsTestRuns
-from ci_bridge.report.escape import escape_log, log_lines, marker
+from ci_bridge.report.escape import escape_log, marker
 from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
 
@@ -215,13 +215,3 @@ def own_comments(host: SupportsComments, pr_number: str, key: str) -> list[Comme
         for comment in host.list_comments(pr_number)
         if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line
     ]
-
-
-def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequence[str] = ()) -> Rung:
-    """The last rung of a ladder: say it in the log, every line escaped."""
-
-    def send() -> None:
-        for line in log_lines(text(), patterns=patterns):
-            log(line)
-
-    return Rung("log", send)

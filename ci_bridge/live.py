@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ci_bridge.delivery import Rung, log_rung, show_run
+from ci_bridge.delivery import Rung, show_run
 from ci_bridge.models import Artifact, CommitStatus, Receipt, RunState, StatusState, TestRun
 from ci_bridge.progress import progress_text
 from ci_bridge.protocols import SupportsStatus, SupportsTestRuns
@@ -93,5 +93,5 @@ class Announcer:
                 sha, state, run.name, text.partition("\n")[0][:140], run.url or place.context.build_url
             )
             rungs.append(Rung("status", lambda: host.set_status(status)))
-        rungs.append(log_rung(lambda: text, place.log, place.courier.patterns))
+        rungs.append(place.log_rung(text))
         return await place.courier.send("run", rungs)

@@ -11,9 +11,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from ci_bridge.arguments import uuid7
 from ci_bridge.artifacts import collect as files_below
 from ci_bridge.artifacts import open_regular
 from ci_bridge.atomic import open_atomically
@@ -206,7 +206,7 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
         with await place.courier.worker.run(lambda: results_of(bundles, place.masker)) as results:
             for file in found.lost:
                 results.add_file(file)
-            outcome = await report_on(place, _run_of(place), results)
+            outcome = await report_on(place, place.new_run(), results)
     else:
         noted = await recall(place)
         outcome = await _publish_parts(place, found, noted)
@@ -225,7 +225,7 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
             break
         begun = clock()
         try:
-            bundle = await worker.run(lambda data=data: open_bundle(data))  # type: ignore[misc]
+            bundle = await worker.run(partial(open_bundle, data))
             if bundle.title != title:
                 found.warnings.append(f"bundle left out: {name}: of a report with another title (comment_title)")
                 continue
@@ -260,7 +260,7 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
                 found.lose(path.name, f"there are more than {MOST_BUNDLES} bundles")
                 return
             try:
-                yield path.name, await place.courier.worker.run(lambda path=path: _read(path))  # type: ignore[misc]
+                yield path.name, await place.courier.worker.run(partial(_read, path))
             except ResultsError as error:
                 found.lose(path.name, error)
         return
@@ -280,7 +280,7 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
         found.lose(f"{len(listed) - MOST_BUNDLES} bundles", f"there are more than {MOST_BUNDLES}")
     for stored in listed[:MOST_BUNDLES]:
         try:
-            yield stored.name, await place.courier.ask(lambda stored=stored: adapter.get_object(stored, LIMITS.packed))  # type: ignore[misc]
+            yield stored.name, await place.courier.ask(partial(adapter.get_object, stored, LIMITS.packed))
         except CIBridgeError as error:
             found.lose(stored.name, error)
 
@@ -366,22 +366,11 @@ def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
     return replace(place, context=context, settings=settings)
 
 
-def _run_of(place: Workplace) -> TestRun:
-    # A new id: a bundle's own could be that of another run, whose record it would replace.
-    context, now = place.context, place.clock()
-    return TestRun(
-        id=uuid7(now),
-        name=place.run_name,
-        build_id=context.build_id,
-        commit_sha=context.status_sha,
-        branch=context.branch,
-        pr_number=context.pr_number,
-        created_at=now,
-    )
-
-
 async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -> ReportOutcome:
-    """One report out of many jobs' bundles, each job and shard judged against its own shard's history."""
+    """One report out of many jobs' bundles, each job and shard judged against its own shard's history.
+
+    Each run gets a new id: a bundle's own could be that of another run, whose record it would replace.
+    """
     parts: list[tuple[Workplace, Report, Judgement]] = []
     legs: list[Leg] = []
     # With several jobs each row says whose it is, and no total of shards counts them all.
@@ -390,10 +379,10 @@ async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -
         for (job, shard), bundles in found.bundles.items():
             own = replace(place, settings=replace(place.settings, shard=shard or None))
             results = await place.courier.worker.run(
-                lambda bundles=bundles: results_of(bundles, place.masker, share=len(found.bundles))  # type: ignore[misc]
+                partial(results_of, bundles, place.masker, share=len(found.bundles))
             )
             stack.enter_context(results)
-            report, judgement = await judged_report(own, _run_of(own), results, warnings)
+            report, judgement = await judged_report(own, own.new_run(), results, warnings)
             parts.append((own, report, judgement))
             row = " / ".join(filter(None, (job, shard))) if several else shard
             while any(row == leg.shard for leg in legs):  # "a / b" may be the name of a job, too
@@ -403,7 +392,7 @@ async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -
         merged = merge(legs)
         total = place.settings.shard_total or total_of(merged)
         merged = tuple(replace(leg, shard_total=total) for leg in merged)
-        shared = merged_report(merged, context=place.context, run=_run_of(place), title=place.settings.comment_title)
+        shared = merged_report(merged, context=place.context, run=place.new_run(), title=place.settings.comment_title)
         outcome = await deliver(place, finished(place, with_lost(shared, found.lost)), warnings)
         receipts = [await remember(own, report, judgement.judged, warnings) for own, report, judgement in parts]
         worst = next((receipt for receipt in receipts if receipt.state == "failed"), receipts[0])

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_bridge.arguments import uuid7
 from ci_bridge.config import Settings
-from ci_bridge.delivery import Courier
+from ci_bridge.delivery import Courier, Rung
 from ci_bridge.masking import Masker
-from ci_bridge.models import BuildContext
+from ci_bridge.models import BuildContext, TestRun
 from ci_bridge.protocols import Adapter
+from ci_bridge.report.escape import log_lines
 
 if TYPE_CHECKING:
     from ci_bridge.travels import Travels
@@ -48,6 +50,28 @@ class Workplace:
         """What runs and statuses of this job are called: parallel jobs must not overwrite each other's."""
         shard = self.settings.shard
         return f"{self.report_name} ({shard})" if shard else self.report_name
+
+    def new_run(self, run_id: str = "") -> TestRun:
+        """A test run of this build that begins now, by default under an id of its own."""
+        context, now = self.context, self.clock()
+        return TestRun(
+            id=run_id or uuid7(now),
+            name=self.run_name,
+            build_id=context.build_id,
+            commit_sha=context.status_sha,
+            branch=context.branch,
+            pr_number=context.pr_number,
+            created_at=now,
+        )
+
+    def log_rung(self, text: str) -> Rung:
+        """The last rung of a ladder: say it in the log, every line escaped."""
+
+        def send() -> None:
+            for line in log_lines(text, patterns=self.courier.patterns):
+                self.log(line)
+
+        return Rung("log", send)
 
     @property
     def is_queue(self) -> bool:
