@@ -9,7 +9,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,6 +224,7 @@ class RunOutcome:
         report: None where there could be none; ``error`` says why.
         ignored: Result files that lay there before, and were not read.
         warnings: For people.
+        problem: Why there are no results to speak of, in our own words; empty if there are.
     """
 
     command: tuple[str, ...]
@@ -232,7 +234,7 @@ class RunOutcome:
     report: ReportOutcome | None = None
     error: CIBridgeError | None = None
     ignored: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default_factory=tuple)
+    warnings: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -260,15 +262,46 @@ async def run_command(
     from ci_bridge.reporting import USUAL_PLACES
 
     settings = client.settings
-    waiter, looker = Worker(), Worker()
+    looker = Worker()
     folder = staging_folder(Path(settings.artifact_dir), workspace)
     patterns = list(settings.results) or [USUAL_PLACES]
+    watch = await looker.run(
+        partial(Watch, patterns, workspace=workspace, exclude=[folder], time_unit=settings.time_unit)
+    )
+    problem, seconds = await _run_shown(client, command, watch, looker, monotonic, sleep)
+    stale, fresh = await looker.run(watch.sorted)
+    looker.close()
+    ignored = tuple(_shown(path, workspace) for path in stale)
+    chosen = [*watch.patterns, *(f"!{path}" for path in stale)]
+    # Where there are results, files that have lain there for ever are no news.
+    remarks = [] if fresh or not stale else [not_counted(ignored)]
+    told = await _report(client, command, chosen, remarks, on_progress)
+    report, error = (None, told) if isinstance(told, CIBridgeError) else (told, None)
+    finding = report.report.problem if report else ""
+    has_cases = bool(report and report.report.results.totals.total)
+    return RunOutcome(
+        command=command.words,
+        command_code=command.code,
+        seconds=seconds,
+        exit_code=command.code or told.exit_code,
+        report=report,
+        error=error,
+        ignored=ignored,
+        warnings=(finding,) if finding and has_cases else (),
+        problem=problem or ("" if has_cases else finding),
+    )
 
-    def begin() -> Watch:
-        return Watch(patterns, workspace=workspace, exclude=[folder], time_unit=settings.time_unit)
 
-    watch = await looker.run(begin)
-    started = monotonic()
+async def _run_shown(
+    client: Client,
+    command: Command,
+    watch: Watch,
+    looker: Worker,
+    monotonic: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+) -> tuple[str, float]:
+    """Run the command and show meanwhile how far it is; answers why it did not start, and the seconds that it took."""
+    waiter, started = Worker(), monotonic()
     shown = asyncio.Event()
     live = asyncio.create_task(_show(client, watch, looker, shown, lambda: monotonic() - started, sleep))
     try:
@@ -282,45 +315,29 @@ async def run_command(
         await asyncio.gather(command.end(GRACE_SECONDS), _cancelled(client), return_exceptions=True)
         raise
     seconds = monotonic() - started
+    waiter.close()
     # What is on its way now would arrive after the report; the request in the air still ends before that begins.
     live.cancel()
     await asyncio.gather(live, return_exceptions=True)
+    return problem, seconds
+
+
+async def _report(
+    client: Client,
+    command: Command,
+    results: Sequence[str],
+    remarks: Sequence[str],
+    on_progress: Callable[[int, int], None] | None,
+) -> ReportOutcome | CIBridgeError:
+    """Report what the command wrote; answers the error where that is impossible."""
     run_id = client.get_ci_status()["test_run_id"]
-    stale, fresh = await looker.run(watch.sorted)
-    outcome, error = None, None
-    ignored = tuple(_shown(path, workspace) for path in stale)
     try:
-        chosen = [*watch.patterns, *(f"!{path}" for path in stale)]
-        outcome = await client.report(
-            chosen,
-            test_run_id=run_id,
-            on_progress=on_progress,
-            ending=command.ending,
-            # Where there are results, files that have lain there for ever are no news.
-            remarks=[] if fresh or not stale else [not_counted(ignored)],
+        return await client.report(
+            results, test_run_id=run_id, on_progress=on_progress, ending=command.ending, remarks=remarks
         )
-    except CIBridgeError as caught:
-        error = caught
+    except CIBridgeError as error:
         await client.update_test_run(run_id, {"status": "error"})  # it must not seem to go on for ever
-    warnings = []
-    if outcome is not None and outcome.report.problem:
-        if outcome.report.results.totals.total:
-            warnings.append(outcome.report.problem)
-        problem = problem or ("" if warnings else outcome.report.problem)
-    waiter.close()
-    looker.close()
-    reported = outcome.exit_code if outcome else error.exit_code if error else 0
-    return RunOutcome(
-        command=command.words,
-        command_code=command.code,
-        seconds=seconds,
-        exit_code=command.code or reported,
-        report=outcome,
-        error=error,
-        ignored=ignored,
-        warnings=tuple(warnings),
-        problem=problem,
-    )
+        return error
 
 
 async def _show(
