@@ -22,6 +22,7 @@ from ci_bridge.history.travelling import BASE_DAYS, SEGMENT_DAYS, TravellingHist
 from ci_bridge.models import BuildContext, Credentials
 from ci_bridge.protocols import ROLES, Adapter, Finding, Health, Platform, SupportsStore, capabilities_of
 from ci_bridge.worker import Worker
+from ci_bridge.workplace import history_file
 
 logger = logging.getLogger("ci_bridge")
 
@@ -239,8 +240,7 @@ def _history(
     store: object = adapter
     if settings.history_url:
         folder = workspace / settings.history_url
-        file = folder / (f"history-{settings.history_key}.sqlite" if settings.history_key else "history.sqlite")
-        store = None if file.exists() else FolderStore(folder)
+        store = None if (folder / history_file(settings)).exists() else FolderStore(folder)
     elif adapter.context.platform == platforms.FALLBACK:
         store = None
     if store is None:
@@ -292,7 +292,7 @@ def _warnings() -> Iterator[list[str]]:
             if record.levelno >= logging.WARNING:
                 said.append(record.getMessage())
 
-    logger, handler = logging.getLogger("ci_bridge"), Catch()
+    handler = Catch()
     propagates, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:

@@ -96,10 +96,13 @@ class Workplace:
 
     def history_path_in(self, folder: str | None) -> Path:
         """The history file of this project in a folder, by default ``artifact_dir``."""
-        key = self.settings.history_key
-        place = self.folder(folder) if folder else self.directory
-        return place / (f"history-{key}.sqlite" if key else "history.sqlite")
+        return (self.folder(folder) if folder else self.directory) / history_file(self.settings)
 
     def folder(self, path: str) -> Path:
         """A folder that an option names; relative ones are in the workspace."""
         return self.workspace / path
+
+
+def history_file(settings: Settings) -> str:
+    """What the history's file is called; a project may keep several."""
+    return f"history-{settings.history_key}.sqlite" if settings.history_key else "history.sqlite"
