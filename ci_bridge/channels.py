@@ -10,13 +10,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.commenting import comment
-from ci_bridge.delivery import Rung, show_run, skipped
-from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
+from ci_bridge.delivery import Rung, show_run, skipped, status_of
+from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, Verdict
 from ci_bridge.protocols import (
     SupportsAnnotations,
     SupportsOutputs,
@@ -28,14 +28,6 @@ from ci_bridge.protocols import (
 from ci_bridge.report import build_annotations, headline, render_summary, status_description
 from ci_bridge.report.wording import verdict_counts
 from ci_bridge.workplace import Workplace
-
-_STATUS_OF_RUN = {
-    RunState.PENDING: StatusState.PENDING,
-    RunState.SUCCESS: StatusState.SUCCESS,
-    RunState.FAILURE: StatusState.FAILURE,
-    RunState.ERROR: StatusState.ERROR,
-    RunState.NO_RESULTS: StatusState.ERROR,
-}
 
 
 async def send_all(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
@@ -74,11 +66,7 @@ def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None
     numbers: dict[str, object] = {
         "conclusion": str(report.state),
         "total": totals.total,
-        "passed": totals.passed,
-        "failed": totals.failed,
-        "error": totals.error,
-        "skipped": totals.skipped,
-        "flaky": totals.flaky,
+        **asdict(totals),
         "duration": round(totals.duration, 3),
         "verdicts": {str(verdict): count for verdict, count in counts.items()},
     }
@@ -177,7 +165,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
         rungs.append(Rung("status", None, "the commit is not known"))
     else:
         status = CommitStatus(
-            sha, _STATUS_OF_RUN[report.state], report.run.name, description, context.job_url or context.build_url
+            sha, status_of(report.state), report.run.name, description, context.job_url or context.build_url
         )
         rungs.append(Rung("status", lambda: host.set_status(status)))
     rungs.append(place.log_rung(description))

@@ -20,7 +20,7 @@ from ci_bridge.errors import (
     PermissionDeniedError,
     TransientError,
 )
-from ci_bridge.models import Comment, Receipt, RemoteRun, TestRun
+from ci_bridge.models import Comment, Receipt, RemoteRun, RunState, StatusState, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsTestRuns
 from ci_bridge.report.escape import escape_log, marker
 from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
@@ -87,9 +87,7 @@ class Courier:
                 continue
             supported = True
             if self.deadline.remaining <= 0:
-                reasons.append(
-                    f"{rung.via}: the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"
-                )
+                reasons.append(f"{rung.via}: {self._out_of_time()}")
                 break
             try:
                 url = await self._call(rung.send, rung.seconds)
@@ -107,9 +105,8 @@ class Courier:
                 reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
             else:
                 logger.info("%s via %s delivered", channel, rung.via)
-                degraded = bool(reasons or self.notice)
-                reason = "; ".join([*reasons, *([self.notice] if self.notice else [])])
-                return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
+                reason = "; ".join(filter(None, [*reasons, self.notice]))
+                return Receipt(True, rung.via, url, reason, channel, "degraded" if reason else "sent")
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
 
@@ -126,8 +123,11 @@ class Courier:
             CIBridgeError: It does not answer.
         """
         if self.deadline.remaining <= 0:
-            raise TransientError(f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)")
+            raise TransientError(self._out_of_time())
         return await self._call(question)
+
+    def _out_of_time(self) -> str:
+        return f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"
 
     def _warn(self, channel: str, error: CIBridgeError) -> None:
         if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
@@ -140,6 +140,11 @@ class Courier:
 def skipped(channel: str, reason: str) -> Receipt:
     """The receipt of a delivery that was not wanted."""
     return Receipt(False, "", None, reason, channel, "skipped")
+
+
+def status_of(state: RunState) -> StatusState:
+    """What a commit status says of a run; one without results is an error, never green."""
+    return StatusState.ERROR if state is RunState.NO_RESULTS else StatusState(state.value)
 
 
 def worst_of(receipts: Sequence[Receipt]) -> Receipt:

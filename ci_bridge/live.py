@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ci_bridge.delivery import Rung, show_run
-from ci_bridge.models import Artifact, CommitStatus, Receipt, RunState, StatusState, TestRun
+from ci_bridge.delivery import Rung, show_run, status_of
+from ci_bridge.models import Artifact, CommitStatus, Receipt, TestRun
 from ci_bridge.progress import progress_text
 from ci_bridge.protocols import SupportsStatus, SupportsTestRuns
 from ci_bridge.workplace import Workplace
@@ -88,10 +88,8 @@ class Announcer:
             rungs.append(Rung("run", send))
         sha = run.commit_sha or place.context.status_sha
         if isinstance(host, SupportsStatus) and sha:
-            state = StatusState(str(run.state)) if run.state is not RunState.NO_RESULTS else StatusState.ERROR
-            status = CommitStatus(
-                sha, state, run.name, text.partition("\n")[0][:140], run.url or place.context.build_url
-            )
+            line = text.partition("\n")[0][:140]
+            status = CommitStatus(sha, status_of(run.state), run.name, line, run.url or place.context.build_url)
             rungs.append(Rung("status", lambda: host.set_status(status)))
         rungs.append(place.log_rung(text))
         return await place.courier.send("run", rungs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Any, TextIO
@@ -184,15 +185,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _totals(totals: Totals) -> dict[str, Any]:
-    return {
-        "total": totals.total,
-        "passed": totals.passed,
-        "failed": totals.failed,
-        "error": totals.error,
-        "skipped": totals.skipped,
-        "flaky": totals.flaky,
-        "duration": totals.duration,
-    }
+    return {"total": totals.total, **asdict(totals)}
 
 
 def _shard(shard: ShardResult) -> dict[str, Any]:
