@@ -42,7 +42,7 @@ class Leg:
         result: Its shard, state and numbers.
         uid: Id of its test run.
         attempt: Number of the re-run, counted from 1.
-        put_at: When its segment was stored, by the store's clock; ``object_id`` is the store's key of that segment.
+        put_at: When its part was stored, by the store's clock; ``object_id`` is the store's key of that part.
         shard_total: Number of parallel jobs, as this one knows it.
         judged: Failing and flaky cases, worst news first.
         fixed: Identities that failed in the baseline and pass now.
@@ -72,7 +72,7 @@ class Leg:
 
     @property
     def age(self) -> tuple[datetime, int, str]:
-        """Orders segments by when they were stored; ids of one moment by their number."""
+        """Orders parts by when they were stored; ids of one moment by their number."""
         return self.put_at, len(self.object_id), self.object_id
 
 
@@ -154,7 +154,7 @@ def common_baseline(legs: Sequence[Leg]) -> Baseline | None:
 
 @dataclass(frozen=True, slots=True)
 class MergedResults:
-    """The results of all parts, as far as their segments tell; single cases are in each job's own report."""
+    """The results of all parts, as far as they tell; single cases are in each job's own report."""
 
     files: Sequence[InputFile] = ()
     totals: Totals = field(default_factory=Totals)
@@ -165,7 +165,7 @@ class MergedResults:
     flaky: Sequence[Case] = field(default=(), init=False)
 
     def outcome_of(self, identity: str) -> Outcome | None:  # noqa: ARG002 - the protocol's
-        """Not known: passed cases are not in a segment's summary."""
+        """Not known: a part names no passed cases."""
         return None
 
     def rows(self) -> Iterator[list[Row]]:

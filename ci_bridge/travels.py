@@ -135,7 +135,7 @@ def is_main(context: BuildContext) -> bool:
 
 
 def store_of(place: Workplace) -> SupportsStore | None:
-    """The store that this build's history and its jobs' segments travel in, None where one file on this machine does.
+    """The store that this build's history and its jobs' parts travel in, None where one file on this machine does.
 
     A folder in ``history_url`` is one, unless it holds a history file already. Otherwise it is the platform's own.
     """

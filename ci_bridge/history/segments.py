@@ -335,8 +335,8 @@ def _want(facts: Mapping[str, Any], key: str, kind: type) -> Any:
     return value
 
 
-def _text_in(facts: Mapping[str, Any], key: str, default: str = "") -> str:
-    text = facts.get(key, default)
+def _text_in(facts: Mapping[str, Any], key: str) -> str:
+    text = facts.get(key, "")
     if type(text) is not str or len(text) > LONGEST_TEXT or not _is_unicode(text):
         raise DamagedObjectError(f"its {key!r} is not a text within bounds")
     return text
@@ -350,8 +350,8 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _number_in(facts: Mapping[str, Any], key: str, most: int = _LARGEST, least: int = 0) -> int:
-    return _within_range(facts.get(key, 0), key, most, least)
+def _number_in(facts: Mapping[str, Any], key: str, most: int = _LARGEST) -> int:
+    return _within_range(facts.get(key, 0), key, most)
 
 
 def _within_range(number: Any, key: str, most: int = _LARGEST, least: int = 0) -> int:

@@ -317,8 +317,8 @@ class TravellingHistory:
         self._put_segment(uid, encode(RunRecord(uid, now), forgotten=True, secret=self.secret), "forgotten")
 
     def _put_segment(self, uid: str, data: bytes, shard: str) -> StoredObject:
-        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
-        tail = "-".join(filter(None, (_plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
+        tail = "-".join(filter(None, (_plain(uid), readable, hashlib.sha256(data).hexdigest()[:8])))
         return self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
 
     def why_compact(self, *, main: bool, now: datetime) -> str:
