@@ -261,7 +261,7 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
                 )
 
             view = seen_from(base_branch(context, run))
-            if view.baseline is None and not run.pr_number and context.default_branch not in (None, view.branch):
+            if view.baseline is None and context.default_branch not in (None, view.branch):
                 # A branch without a past is compared with the one that it came from.
                 view = seen_from(context.default_branch)
             base = view.baseline
