@@ -206,8 +206,13 @@ def staged_receipt(channel: str, url: str) -> Receipt:
     return Receipt(True, "folder", url, reason, channel, "degraded")
 
 
-async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True) -> Receipt:
-    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store."""
+async def upload(
+    place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True, share: float = 0.5
+) -> Receipt:
+    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store.
+
+    ``share`` is the part of the time that is left which this may take.
+    """
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
@@ -219,7 +224,8 @@ async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: s
             assert isinstance(adapter, SupportsUpload)
             return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
 
-    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
+    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
+    return await place.courier.send(channel, [rung])
 
 
 @contextmanager

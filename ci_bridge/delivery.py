@@ -1,4 +1,4 @@
-"""How a delivery reaches its channel: one retry, one time budget and one receipt each, and what to fall back to.
+"""How a delivery reaches its channel: one retry, a share of the time and one receipt each, and what to fall back to.
 
 Nothing here raises because a channel failed: a dead API costs its own receipt, never the ones after it.
 """
@@ -23,7 +23,7 @@ from ci_bridge.errors import (
 from ci_bridge.models import Comment, Receipt, RemoteRun, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsTestRuns
 from ci_bridge.report.escape import escape_log, log_lines, marker
-from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
+from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
@@ -45,12 +45,14 @@ class Rung:
         send: Called on the worker thread; answers where the result can be seen. None if the adapter cannot.
         missing: Why ``send`` is None.
         seconds: Wall clock that one try may take; more for a transfer than for a call.
+        share: Part of the time that is left which all tries together may take.
     """
 
     via: str
     send: Callable[[], str | None] | None
     missing: str = ""
     seconds: float = CALL_SECONDS
+    share: float = SHARE
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class Courier:
                 )
                 break
             try:
-                url = await self._call(rung.send, rung.seconds)
+                url = await self._call(rung.send, rung.seconds, rung.share)
             except ConfigError:
                 raise
             except IncompleteError as error:
@@ -113,11 +115,11 @@ class Courier:
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS) -> _T:
-        async def once() -> _T:
-            return await self.worker.run(send, timeout=min(seconds, max(0.05, self.deadline.remaining)))
+    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE) -> _T:
+        async def once(deadline: Deadline) -> _T:
+            return await self.worker.run(send, timeout=min(seconds, max(0.05, deadline.remaining)))
 
-        return await retrying(once, self.policy, self.deadline)
+        return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
 
     async def ask(self, question: Callable[[], _T]) -> _T:
         """Ask a platform something, with the same retries and out of the same budget.
