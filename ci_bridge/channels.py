@@ -233,4 +233,6 @@ def staging_area(directory: Path) -> Iterator[Path]:
     """A fresh private folder on the same file system, removed at the end."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
+    if not receipts and place.settings.result_format:
+        return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]
         yield Path(folder)

@@ -543,7 +543,9 @@ class Client(Remembering):
         live.run = outcome.report.run
         self._memory.forget_run(live.run.id)
         await self._worker.run(lambda: self._mark().finish(live.run.id))
+        await self.preflight(results)
         await self._memory.save()
+        was_begun = live is not None
         return outcome
 
     # Pull requests from forks
@@ -556,6 +558,9 @@ class Client(Remembering):
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Collection:
         """Read result files and store them for a build that may publish them; nothing is judged or shown.
+        if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
+            live.run = replace(live.run, status="error")
+            self._memory.keep_run(live.run)
 
         Args:
             results: As for :meth:`report`.
@@ -578,6 +583,7 @@ class Client(Remembering):
             ResultsError: There is no sound bundle; nothing was sent.
         """
         from ci_bridge.publishing import publish as publish_bundles
+        await self.preflight(results)
 
         return await publish_bundles(self._workplace(), [self._workspace / path for path in bundles])
 

@@ -101,16 +101,16 @@ class Courier:
                 reason = "; ".join(filter(None, [*reasons, str(error), self.notice]))
                 return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
-                reasons.append(f"{rung.via}: {error}")
+                reasons.append((rung.via, str(error)))
                 logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
                 logger.debug("channel %s", channel, exc_info=True)
-                reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
+                reasons.append((rung.via, f"{type(error).__name__}: {error}"))
             else:
                 logger.info("%s via %s delivered", channel, rung.via)
                 degraded = bool(reasons or self.notice)
-                reason = "; ".join([*reasons, *([self.notice] if self.notice else [])])
+                reason = "; ".join(filter(None, [_told(reasons), self.notice]))
                 return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, "; ".join(reasons), channel, state)
@@ -133,10 +133,16 @@ class Courier:
 
     def _warn(self, channel: str, error: CIBridgeError) -> None:
         if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
-            text = escape_log(f"{channel}: {error}", patterns=self.patterns)
-            if text not in self.warnings:
-                self.warnings.append(text)
-                logger.warning("%s", text)
+            told = escape_log(str(error), patterns=self.patterns)
+            if not any(warning.endswith(f": {told}") for warning in self.warnings):  # another channel's is enough
+                self.warnings.append(f"{channel}: {told}")
+                logger.warning("%s: %s", channel, told)
+
+
+def _told(reasons: Sequence[tuple[str, str]]) -> str:
+    """What each rung met; once, without their names, where all met the same."""
+    texts = dict.fromkeys(text for _, text in reasons)
+    return next(iter(texts)) if len(texts) == 1 else "; ".join(f"{via}: {text}" for via, text in reasons)
 
 
 def skipped(channel: str, reason: str) -> Receipt:

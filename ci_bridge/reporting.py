@@ -18,9 +18,9 @@ from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
-from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, sweep
-from ci_bridge.atomic import open_text_atomically, write_atomically
-from ci_bridge.channels import send_all
+from ci_bridge.artifacts import claim_folder, own_paths, refuse_results, sweep
+from ci_bridge.atomic import WRITABLE, open_text_atomically, why_unwritable, write_atomically
+from ci_bridge.channels import send_all, tracked_files
 from ci_bridge.concluding import conclude, exit_code_of, problem_of, summary_of
 from ci_bridge.config import Settings
 from ci_bridge.delivery import skipped
@@ -109,6 +109,21 @@ def system_facts() -> dict[str, str]:
 
 
 async def run_report(
+def patterns_of(settings: Settings, patterns: Sequence[str] = ()) -> list[str]:
+    """What to read: what is named, else the option ``results``, else :data:`DEFAULT_RESULTS`."""
+    return list(patterns) or list(settings.results) or [USUAL_PLACES]
+
+
+def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
+    """Refuse a configuration that cannot work before anything is run, written or sent; make the staging folder ours.
+
+    Raises:
+        ConfigError: ``artifact_dir`` is somebody else's.
+    """
+    refuse_results(place.directory, patterns_of(place.settings, patterns), workspace=place.workspace)
+    claim_folder(place.directory)
+
+
     place: Workplace,
     run: TestRun,
     patterns: Sequence[str],
@@ -155,12 +170,12 @@ async def read_results(
 
     def read() -> Collected:
         return formats.read_results(
-            list(patterns) or list(settings.results) or [USUAL_PLACES],
+            patterns_of(settings, patterns),
             workspace=place.workspace,
             time_unit=settings.time_unit,
             mask=place.masker,
             on_progress=progress,
-            exclude=[place.directory / name for name in (*RESERVED_FILES, *RESERVED_FOLDERS)],
+            exclude=own_paths(place.directory),
         )
 
     courier = place.courier
@@ -343,9 +358,10 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
+    if reason := why_unwritable(place.directory):
+        return Receipt(False, "", None, reason, "files", "failed")
             raise Stopped
         try:
-            place.directory.mkdir(parents=True, exist_ok=True)
             path = place.directory / file_name
             if name not in wanted:
                 path.unlink(missing_ok=True)  # an earlier run's report would pass for this one's
@@ -357,8 +373,8 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
         else:
             written[name] = path
     if problems:
-        reason = "; ".join(problems) + "; give artifact_dir a writable folder with free space"
-        return Receipt(bool(written), "folder" if written else "", None, reason, "files", "failed")
+        reason = "; ".join(problems)
+        return Receipt(bool(written), "folder" if written else "", None, f"{reason}; {WRITABLE}", "files", "failed")
     sweep(place.directory, place.clock().timestamp() - 3600)
     return Receipt(True, "folder", str(place.directory), "", "files")
 
@@ -385,5 +401,6 @@ async def remember(place: Workplace, report: Report, judged: Sequence[JudgedCase
     try:
         receipt = Receipt(True, "history", await place.courier.worker.run(save), "", "history")
     except HistoryError as error:
-        receipt = Receipt(False, "", None, str(error), "history", "failed")
+        reason = why_unwritable(place.directory) if place.history_path.parent == place.directory else ""
+        receipt = Receipt(False, "", None, reason or str(error), "history", "failed")
     return receipt if travels is None else await hand_on(place, travels, receipt, record, report, judged)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_bridge.artifacts import staging_folder
+from ci_bridge.artifacts import own_paths, staging_folder
 from ci_bridge.errors import CIBridgeError
 from ci_bridge.formats.plugin import Limits
 from ci_bridge.worker import Worker
@@ -257,15 +257,16 @@ async def run_command(
         monotonic: A clock in seconds.
         sleep: Waits so long, by the same clock, between two looks at how far the tests are.
     """
-    from ci_bridge.reporting import USUAL_PLACES
+    from ci_bridge.reporting import patterns_of
 
     settings = client.settings
     waiter, looker = Worker(), Worker()
     folder = staging_folder(Path(settings.artifact_dir), workspace)
-    patterns = list(settings.results) or [USUAL_PLACES]
+    patterns = patterns_of(settings)
+    await client.preflight()
 
     def begin() -> Watch:
-        return Watch(patterns, workspace=workspace, exclude=[folder], time_unit=settings.time_unit)
+        return Watch(patterns, workspace=workspace, exclude=own_paths(folder), time_unit=settings.time_unit)
 
     watch = await looker.run(begin)
     started = monotonic()
