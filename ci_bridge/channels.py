@@ -197,6 +197,8 @@ async def _artifacts(place: Workplace, report: Report, files: Mapping[str, Path]
         artifact = Artifact("", path.name, report.run.id, "reports", compressed=settings.artifact_compression)
         receipts.append(await upload(place, path, artifact, channel="artifacts", mask=False))
     failed = [receipt for receipt in receipts if receipt.state == "failed"]
+    if not receipts and place.settings.result_format:
+        return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]
     return failed[:1] or receipts[:1]
 
 
@@ -233,6 +235,4 @@ def staging_area(directory: Path) -> Iterator[Path]:
     """A fresh private folder on the same file system, removed at the end."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
-    if not receipts and place.settings.result_format:
-        return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]
         yield Path(folder)

@@ -505,6 +505,19 @@ class Client(Remembering):
 
     # The main job
 
+    async def preflight(self, results: Sequence[str] = ()) -> None:
+        """Find out what would stop a report, before a long test run, say; :meth:`report` does it by itself.
+
+        Args:
+            results: As for :meth:`report`.
+
+        Raises:
+            ConfigError: Nothing was sent.
+        """
+        from ci_bridge.reporting import preflight
+
+        await self._worker.run(lambda: preflight(self._place, results))
+
     async def report(
         self,
         results: Sequence[str] = (),
@@ -529,7 +542,9 @@ class Client(Remembering):
         """
         from ci_bridge.reporting import run_report
 
+        await self.preflight(results)
         live = self._runs.get(test_run_id or "")
+        was_begun = live is not None
         if live is None:
             if not test_run_id:
                 test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
@@ -542,10 +557,11 @@ class Client(Remembering):
         outcome = replace(outcome, warnings=(*self.loaded.warnings, *outcome.warnings))
         live.run = outcome.report.run
         self._memory.forget_run(live.run.id)
+        if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
+            live.run = replace(live.run, status="error")
+            self._memory.keep_run(live.run)
         await self._worker.run(lambda: self._mark().finish(live.run.id))
-        await self.preflight(results)
         await self._memory.save()
-        was_begun = live is not None
         return outcome
 
     # Pull requests from forks
@@ -558,9 +574,6 @@ class Client(Remembering):
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Collection:
         """Read result files and store them for a build that may publish them; nothing is judged or shown.
-        if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
-            live.run = replace(live.run, status="error")
-            self._memory.keep_run(live.run)
 
         Args:
             results: As for :meth:`report`.
@@ -569,6 +582,7 @@ class Client(Remembering):
         """
         from ci_bridge.publishing import collect as collect_results
 
+        await self.preflight(results)
         folder = self._workspace / into if into is not None else None
         return await collect_results(self._workplace(), self._new_run(), results, folder, on_progress=on_progress)
 
@@ -583,7 +597,6 @@ class Client(Remembering):
             ResultsError: There is no sound bundle; nothing was sent.
         """
         from ci_bridge.publishing import publish as publish_bundles
-        await self.preflight(results)
 
         return await publish_bundles(self._workplace(), [self._workspace / path for path in bundles])
 

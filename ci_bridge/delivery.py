@@ -81,24 +81,22 @@ class Courier:
         Raises:
             ConfigError: A wrong configuration never degrades.
         """
-        reasons: list[str] = []
+        reasons: list[tuple[str, str]] = []
         supported = False
         for rung in rungs:
             if rung.send is None:
-                reasons.append(f"{rung.via}: {rung.missing or 'not supported here'}")
+                reasons.append((rung.via, rung.missing or "not supported here"))
                 continue
             supported = True
             if self.deadline.remaining <= 0:
-                reasons.append(
-                    f"{rung.via}: the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"
-                )
+                reasons.append((rung.via, f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"))
                 break
             try:
                 url = await self._call(rung.send, rung.seconds, rung.share)
             except ConfigError:
                 raise
             except IncompleteError as error:
-                reason = "; ".join(filter(None, [*reasons, str(error), self.notice]))
+                reason = "; ".join(filter(None, [_told(reasons), str(error), self.notice]))
                 return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
                 reasons.append((rung.via, str(error)))
@@ -113,7 +111,7 @@ class Courier:
                 reason = "; ".join(filter(None, [_told(reasons), self.notice]))
                 return Receipt(True, rung.via, url, reason, channel, "degraded" if degraded else "sent")
         state = "failed" if supported else "unsupported"
-        return Receipt(False, "", None, "; ".join(reasons), channel, state)
+        return Receipt(False, "", None, _told(reasons), channel, state)
 
     async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE) -> _T:
         async def once(deadline: Deadline) -> _T:

@@ -108,7 +108,6 @@ def system_facts() -> dict[str, str]:
     }
 
 
-async def run_report(
 def patterns_of(settings: Settings, patterns: Sequence[str] = ()) -> list[str]:
     """What to read: what is named, else the option ``results``, else :data:`DEFAULT_RESULTS`."""
     return list(patterns) or list(settings.results) or [USUAL_PLACES]
@@ -124,6 +123,7 @@ def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
     claim_folder(place.directory)
 
 
+async def run_report(
     place: Workplace,
     run: TestRun,
     patterns: Sequence[str],
@@ -354,12 +354,12 @@ def _write_receipts(place: Workplace, receipts: Sequence[Receipt]) -> None:
 
 
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
+    if reason := why_unwritable(place.directory):
+        return Receipt(False, "", None, reason, "files", "failed")
     wanted = wanted_formats(report, place)
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
-    if reason := why_unwritable(place.directory):
-        return Receipt(False, "", None, reason, "files", "failed")
             raise Stopped
         try:
             path = place.directory / file_name
