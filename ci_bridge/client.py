@@ -202,6 +202,7 @@ class Client(Remembering):
             stopped=lambda: self._stopped,
             queue_events=platform.queue_events,
             trusted_events=platform.trusted_events,
+            pages=platform.pages,
         )
         self._memory = Memory(self._worker, self._place)
         self._announcer = Announcer(self._workplace, monotonic)

@@ -41,6 +41,7 @@ from ci_bridge.models import (
 )
 from ci_bridge.report import headline, render_markdown, write_ctrf, write_html, write_json, write_junit
 from ci_bridge.travels import hand_on, recall
+from ci_bridge.web import page_links, source_links
 from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
@@ -221,7 +222,7 @@ async def judged_report(
         judgement=_shown(judgement, settings),
         state=state,
         metrics=metrics,
-        title=place.report_name,
+        title=settings.comment_title,
         shard=settings.shard or "",
         system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
         problem=problem,
@@ -248,10 +249,13 @@ async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()
     for file in report.results.files:
         logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
     names = {name: file_name for name, (file_name, _) in REPORT_FILES.items() if name in wanted_formats(report, place)}
-    linked = replace(report, links=names)
+    tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
+    sources = await place.courier.worker.run(lambda: source_links(report, place.pages, tracked))
+    report = replace(report, sources=sources)
+    linked = replace(report, links={**page_links(report, place.pages), **names})
     written = await place.courier.worker.run(lambda: _write_files(place, linked, files))
     report = replace(report, links={name: str(path) for name, path in files.items()})
-    receipts = [written, *await send_all(place, report, files)]
+    receipts = [written, *await send_all(place, report, files, tracked)]
     report = replace(report, receipts=tuple(receipts))
     return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
 

@@ -12,7 +12,7 @@ from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier
 from ci_bridge.masking import Masker
 from ci_bridge.models import BuildContext
-from ci_bridge.protocols import Adapter
+from ci_bridge.protocols import NO_PAGES, Adapter, WebPages
 
 if TYPE_CHECKING:
     from ci_bridge.travels import Travels
@@ -35,6 +35,7 @@ class Workplace:
     stopped: Callable[[], bool] = lambda: False
     queue_events: tuple[str, ...] = ()
     trusted_events: tuple[str, ...] = ()
+    pages: WebPages = NO_PAGES
     travels: Travels | None = None
 
     @property
