@@ -5,18 +5,22 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import glob
 import gzip
 import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ci_bridge import atomic
 from ci_bridge.atomic import open_atomically
 from ci_bridge.errors import ConfigError, ResultsError
+from ci_bridge.formats.files import OWN_FILES, OWN_FOLDERS, OWN_MARK, find_files, is_own
+from ci_bridge.formats.plugin import Limits
+from ci_bridge.models import FileState
 
 COMPRESSED_SUFFIXES = frozenset(
     {
@@ -204,7 +208,7 @@ def staging_folder(directory: Path, workspace: Path) -> Path:
     elsewhere.
 
     Raises:
-        ConfigError: If it leads outside.
+        ConfigError: If it leads outside, or is no folder.
     """
     place, root = workspace / directory, workspace.resolve()
     target = place.resolve()
@@ -215,25 +219,16 @@ def staging_folder(directory: Path, workspace: Path) -> Path:
         )
     if place.is_symlink() or target == root or ".git" in target.parts:
         raise ConfigError(f"artifact_dir = {str(directory)!r} is no folder of its own", hint="name a new folder")
+    for part in (target, *target.parents):
+        if part.exists() and not part.is_dir():
+            what = "is a file" if part == target else f"lies below {part.name}, which is a file"
+            raise ConfigError(f"artifact_dir = {str(directory)!r} {what}, not a folder", hint="name a new folder")
     return target
 
 
-RESERVED_FILES = (
-    "report.json",
-    "report.xml",
-    "report.ctrf.json",
-    "report.html",
-    "report.md",
-    "summary.md",
-    "outputs.json",
-    "annotations.json",
-    "receipts.json",
-)
-"""What ci-bridge writes into ``artifact_dir`` under names that others use too."""
-
-RESERVED_FOLDERS = ("artifacts", "runs", "statuses", "comments", "metrics")
-
-_MARK = ".ci-bridge"
+def own_paths(directory: Path) -> list[Path]:
+    """What is ours in the staging folder, and so never a result; other folders of ours are known by their mark."""
+    return [directory / name for name in (*OWN_FILES, *OWN_FOLDERS)]
 
 
 def claim_folder(directory: Path) -> None:
@@ -242,9 +237,9 @@ def claim_folder(directory: Path) -> None:
     Raises:
         ConfigError: If it does.
     """
-    if (directory / _MARK).is_file():
+    if (directory / OWN_MARK).is_file():
         return
-    for name in RESERVED_FILES:
+    for name in OWN_FILES:
         if os.path.lexists(directory / name):
             raise ConfigError(
                 f"artifact_dir = {str(directory)!r} holds {name}, which ci-bridge did not write",
@@ -253,9 +248,37 @@ def claim_folder(directory: Path) -> None:
     # A folder that cannot be written is said by the delivery that needs it.
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / _MARK).write_text("The files in this folder are written and replaced by ci-bridge.\n")
+        (directory / OWN_MARK).write_text("The files in this folder are written and replaced by ci-bridge.\n")
         if not (directory / ".gitignore").exists():
             (directory / ".gitignore").write_text("*\n")
+
+
+def refuse_results(directory: Path, patterns: Sequence[str], *, workspace: Path) -> None:
+    """Refuse a staging folder in which result files lie: it hides itself from git, and its files are replaced.
+
+    Folders below it may hold results, as ``build/test-results`` does where ``build`` is the staging folder.
+
+    Raises:
+        ConfigError: Names the first of them.
+    """
+    from ci_bridge.formats import read_results
+
+    try:
+        if not any(path.is_file() and not is_own(str(path)) for path in directory.iterdir()):
+            return
+    except OSError:
+        return  # there is none yet
+    found = find_files(patterns, workspace=workspace, limits=Limits(), exclude=own_paths(directory)).files
+    beside = {one.path.name: one.shown for one in found if Path(os.path.realpath(one.path)).parent == directory}
+    if not beside:
+        return
+    with read_results([f"{glob.escape(str(directory))}/*"], workspace=workspace, spool=False) as results:
+        held = {Path(file.path).name for file in results.files if file.state is not FileState.IGNORED}
+    if first := next((shown for name, shown in beside.items() if name in held), ""):
+        raise ConfigError(
+            f"artifact_dir = {str(directory)!r} is the folder of the results: {first} lies in it",
+            hint="give artifact_dir a folder of its own; results may lie in folders below it",
+        )
 
 
 def sweep(directory: Path, older_than: float) -> None:

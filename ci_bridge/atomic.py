@@ -13,8 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+WRITABLE = "give artifact_dir a writable folder with free space"
+"""What to do about it."""
+
 _unfinished: set[str] = set()
 _lock = threading.Lock()
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why nothing can be written into ``artifact_dir``, which is made if it is absent; empty if something can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return f"artifact_dir {folder} cannot be written: {reason} ({WRITABLE})"
 
 
 @contextlib.contextmanager

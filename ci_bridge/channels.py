@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,22 +26,38 @@ from ci_bridge.protocols import (
     SupportsUpload,
 )
 from ci_bridge.report import build_annotations, headline, render_summary, status_description
+from ci_bridge.report.markdown import render_brief
 from ci_bridge.report.wording import verdict_counts
+from ci_bridge.retry import CALL_SECONDS, Deadline
 from ci_bridge.workplace import Workplace
 
 
-async def send_all(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
-    """Hand a report to every channel that is switched on; ``files`` are its own, format -> path."""
+async def send_all(
+    place: Workplace, report: Report, files: Mapping[str, Path], tracked: Sequence[str] = ()
+) -> list[Receipt]:
+    """Hand a report to every channel that is switched on.
+
+    Args:
+        place: What to work with.
+        report: What to tell.
+        files: The report's own, format -> path.
+        tracked: The repository's files, relative to its root.
+    """
     values = outputs_of(report, files, place.workspace)
     outputs = await _outputs(place, values)
+    page = await _page(place, report, files)  # first, so that the others can link it
+    if page and "://" in (address := page.url or ""):
+        report = replace(report, links={**report.links, "report": address})
     summary = await _summary(place, report)
+    if summary.via == "summary" and "://" in (address := summary.url or ""):
+        report = replace(report, links={**report.links, "summary": address})
     run = await _run_or_status(place, report)  # before the annotations, which some platforms hang on it
-    annotations = await _annotations(place, report)
-    commented = await comment(place, report)
+    annotations = await _annotations(place, report, tracked)
+    commented = await comment(place, report, tracked)
     if commented.via == "comment" and commented.url and outputs:
         # Once more, now that the address is known: what was written before holds should all else have failed.
         outputs = await _outputs(place, {**values, "comment-url": commented.url})
-    return [outputs, summary, run, annotations, commented, *await _artifacts(place, report, files)]
+    return [outputs, summary, run, annotations, commented, *await _artifacts(place, report, files, page)]
 
 
 async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
@@ -104,14 +120,13 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
     return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
 
 
-async def _annotations(place: Workplace, report: Report) -> Receipt:
+async def _annotations(place: Workplace, report: Report, tracked: Sequence[str]) -> Receipt:
     adapter, settings = place.adapter, place.settings
     if settings.annotations == "none":
         return skipped("annotations", "annotations = none")
     if not isinstance(adapter, SupportsAnnotations):
         return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
     limit = min(settings.max_annotations, adapter.max_annotations)
-    tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
     remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
     # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
     receipt = await place.courier.send("annotations", [Rung("annotations", lambda: adapter.annotate(remarks.shown))])
@@ -157,6 +172,8 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
     rungs = []
     if settings.enable_test_runs and isinstance(adapter, SupportsTestRuns):
         run = replace(report.run, text=description)
+        if size := adapter.max_page_size:
+            run = replace(run, text=render_brief(report, description), page=render_summary(report, limit_bytes=size))
         rungs.append(Rung("run", lambda: show_run(adapter, run).url))
     sha = report.run.commit_sha or context.status_sha
     if not isinstance(host, SupportsStatus):
@@ -172,20 +189,47 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
     return await place.courier.send("run" if settings.enable_test_runs else "status", rungs)
 
 
-async def _artifacts(place: Workplace, report: Report, files: Mapping[str, Path]) -> list[Receipt]:
-    settings, adapter = place.settings, place.adapter
-    if not settings.enable_artifacts:
-        return [skipped("artifacts", "enable_artifacts = false")]
-    if "reports" not in settings.artifact_categories:
-        return [skipped("artifacts", "artifact_categories leaves out reports")]
-    if not isinstance(adapter, SupportsUpload):
-        return [staged_receipt("artifacts", str(place.directory))]
-    receipts = []
-    for path in files.values():
-        artifact = Artifact("", path.name, report.run.id, "reports", compressed=settings.artifact_compression)
-        receipts.append(await upload(place, path, artifact, channel="artifacts", mask=False))
+async def _page(place: Workplace, report: Report, files: Mapping[str, Path]) -> Receipt | None:
+    """Upload the report that people read, in a small part of the time there is; None if there is nothing to upload."""
+    path = files.get("html")
+    if path is None or _no_uploads(place) is not None:
+        return None
+    deadline = place.courier.deadline
+    part = Deadline(min(CALL_SECONDS, deadline.remaining / 4), deadline.clock)
+    return await _upload_report(replace(place, courier=replace(place.courier, deadline=part)), report, path, share=1.0)
+
+
+def _no_uploads(place: Workplace) -> Receipt | None:
+    """The receipt that says why no report file goes up, None if they do."""
+    if not place.settings.enable_artifacts:
+        return skipped("artifacts", "enable_artifacts = false")
+    if "reports" not in place.settings.artifact_categories:
+        return skipped("artifacts", "artifact_categories leaves out reports")
+    if not isinstance(place.adapter, SupportsUpload):
+        return staged_receipt("artifacts", str(place.directory))
+    return None
+
+
+async def _artifacts(
+    place: Workplace, report: Report, files: Mapping[str, Path], page: Receipt | None
+) -> list[Receipt]:
+    """Upload the report files, but not the page again if that went up before."""
+    if (refusal := _no_uploads(place)) is not None:
+        return [refusal]
+    receipts = [page] if page else []
+    for name, path in files.items():
+        if not (page and name == "html"):
+            receipts.append(await _upload_report(place, report, path))
     failed = [receipt for receipt in receipts if receipt.state == "failed"]
+    if not receipts and place.settings.result_format:
+        return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]
     return failed[:1] or receipts[:1]
+
+
+async def _upload_report(place: Workplace, report: Report, path: Path, share: float = 0.5) -> Receipt:
+    compressed = place.settings.artifact_compression
+    artifact = Artifact("", path.name, report.run.id, "reports", compressed=compressed)
+    return await upload(place, path, artifact, channel="artifacts", mask=False, share=share)
 
 
 def staged_receipt(channel: str, url: str) -> Receipt:
@@ -194,8 +238,13 @@ def staged_receipt(channel: str, url: str) -> Receipt:
     return Receipt(True, "folder", url, reason, channel, "degraded")
 
 
-async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True) -> Receipt:
-    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store."""
+async def upload(
+    place: Workplace, path: Path, artifact: Artifact, *, channel: str, mask: bool = True, share: float = 0.5
+) -> Receipt:
+    """Stage a copy of a file, compressed if the artifact says so, and hand it to the artifact store.
+
+    ``share`` is the part of the time that is left which this may take.
+    """
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
@@ -207,7 +256,8 @@ async def upload(place: Workplace, path: Path, artifact: Artifact, *, channel: s
             assert isinstance(adapter, SupportsUpload)
             return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
 
-    return await place.courier.send(channel, [Rung("artifact", send, seconds=place.courier.deadline.remaining)])
+    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
+    return await place.courier.send(channel, [rung])
 
 
 @contextmanager

@@ -201,6 +201,7 @@ class Client(Remembering):
             stopped=lambda: self._stopped,
             queue_events=platform.queue_events,
             trusted_events=platform.trusted_events,
+            pages=platform.pages,
         )
         self._memory = Memory(self._worker, self._place)
         self._announcer = Announcer(self._workplace, monotonic)
@@ -374,7 +375,7 @@ class Client(Remembering):
         artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
         if not isinstance(self._adapter, SupportsUpload):
             return staged_receipt("artifacts", str(path))
-        receipt = await upload(self._workplace(), path, artifact, channel="artifacts")
+        receipt = await upload(self._workplace(), path, artifact, channel="artifacts", share=1.0)
         if receipt and run_id in self._runs:
             self._runs[run_id].artifacts.append(replace(artifact, url=receipt.url))
         return receipt
@@ -504,6 +505,19 @@ class Client(Remembering):
 
     # The main job
 
+    async def preflight(self, results: Sequence[str] = ()) -> None:
+        """Find out what would stop a report, before a long test run, say; :meth:`report` does it by itself.
+
+        Args:
+            results: As for :meth:`report`.
+
+        Raises:
+            ConfigError: Nothing was sent.
+        """
+        from ci_bridge.reporting import preflight
+
+        await self._worker.run(lambda: preflight(self._place, results))
+
     async def report(
         self,
         results: Sequence[str] = (),
@@ -528,7 +542,9 @@ class Client(Remembering):
         """
         from ci_bridge.reporting import run_report
 
+        await self.preflight(results)
         live = self._runs.get(test_run_id or "")
+        was_begun = live is not None
         if live is None:
             if not test_run_id:
                 test_run_id = await self._worker.run(lambda: self._mark().begin(self._clock()))
@@ -541,6 +557,9 @@ class Client(Remembering):
         outcome = replace(outcome, warnings=(*self.loaded.warnings, *outcome.warnings))
         live.run = outcome.report.run
         self._memory.forget_run(live.run.id)
+        if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
+            live.run = replace(live.run, status="error")
+            self._memory.keep_run(live.run)
         await self._worker.run(lambda: self._mark().finish(live.run.id))
         await self._memory.save()
         return outcome
@@ -563,6 +582,7 @@ class Client(Remembering):
         """
         from ci_bridge.publishing import collect as collect_results
 
+        await self.preflight(results)
         folder = self._workspace / into if into is not None else None
         return await collect_results(self._workplace(), self._place.new_run(), results, folder, on_progress=on_progress)
 

@@ -21,6 +21,7 @@ from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
 from ci_bridge.report import headline, render_comment, render_summary
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
+from ci_bridge.web import source_links
 from ci_bridge.workplace import Workplace
 
 _ROUNDS = 300
@@ -41,8 +42,8 @@ def unwanted(place: Workplace, report: Report) -> Receipt | None:
     return None
 
 
-async def comment(place: Workplace, report: Report) -> Receipt:
-    """Bring the pull request's comment up to date."""
+async def comment(place: Workplace, report: Report, tracked: Sequence[str] = ()) -> Receipt:
+    """Bring the pull request's comment up to date; ``tracked``: the repository's files."""
     if (refusal := unwanted(place, report)) is not None:
         return refusal
     is_parallel = bool(report.shard) and place.settings.shard_total != 1
@@ -50,7 +51,7 @@ async def comment(place: Workplace, report: Report) -> Receipt:
         return await write_comment(place, report, report_key(place, report.run.id), notify=True)
     store = store_of(place)
     if store is not None and isinstance(place.host, SupportsComments):
-        return await _share(place, report, store)
+        return await _share(place, report, store, tracked)
     return await _alone(place, report, "this platform has no store through which parallel jobs find each other")
 
 
@@ -65,7 +66,7 @@ async def _alone(place: Workplace, report: Report, reason: str) -> Receipt:
     )
 
 
-async def _share(place: Workplace, report: Report, store: SupportsStore) -> Receipt:
+async def _share(place: Workplace, report: Report, store: SupportsStore, tracked: Sequence[str]) -> Receipt:
     settings, courier = place.settings, place.courier
     siblings = Siblings(store, place.report_name)
     own = leg_of(report, shard_total=settings.shard_total)
@@ -85,7 +86,7 @@ async def _share(place: Workplace, report: Report, store: SupportsStore) -> Rece
                     "comment", f"{len(listed)} of {settings.shard_total} shards so far; a later one updates it"
                 )
             legs = await courier.ask(partial(siblings.read, listed))
-            receipt = await _write_merged(place, report, legs, key, notify=notifies(legs, own.object_id))
+            receipt = await _write_merged(place, report, legs, key, tracked, notify=notifies(legs, own.object_id))
             if receipt.via != "comment" or _is_final(legs):
                 break
             listed = await courier.ask(siblings.listed)
@@ -125,8 +126,13 @@ def _is_final(legs: Sequence[Leg]) -> bool:
     return bool(total_of(legs)) and is_complete(legs) and len({leg.attempt for leg in legs}) == 1
 
 
-async def _write_merged(place: Workplace, report: Report, legs: Sequence[Leg], key: str, *, notify: bool) -> Receipt:
+async def _write_merged(
+    place: Workplace, report: Report, legs: Sequence[Leg], key: str, tracked: Sequence[str], *, notify: bool
+) -> Receipt:
     shared = merged_report(legs, context=report.context, run=report.run, title=report.title)
+    # The build's page shows every job's summary; a report file is of one job only.
+    summary = {key: report.links[key] for key in ("summary",) if key in report.links}
+    shared = replace(shared, links=summary, sources=source_links(shared, place.pages, tracked))
     return await write_comment(place, shared, key, notify=notify)
 
 

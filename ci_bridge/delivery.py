@@ -1,4 +1,4 @@
-"""How a delivery reaches its channel: one retry, one time budget and one receipt each, and what to fall back to.
+"""How a delivery reaches its channel: one retry, a share of the time and one receipt each, and what to fall back to.
 
 Nothing here raises because a channel failed: a dead API costs its own receipt, never the ones after it.
 """
@@ -23,7 +23,7 @@ from ci_bridge.errors import (
 from ci_bridge.models import Comment, Receipt, RemoteRun, RunState, StatusState, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsTestRuns
 from ci_bridge.report.escape import escape_log, marker
-from ci_bridge.retry import CALL_SECONDS, Deadline, RetryPolicy, retrying
+from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
@@ -45,12 +45,14 @@ class Rung:
         send: Called on the worker thread; answers where the result can be seen. None if the adapter cannot.
         missing: Why ``send`` is None.
         seconds: Wall clock that one try may take; more for a transfer than for a call.
+        share: Part of the time that is left which all tries together may take.
     """
 
     via: str
     send: Callable[[], str | None] | None
     missing: str = ""
     seconds: float = CALL_SECONDS
+    share: float = SHARE
 
 
 @dataclass(slots=True)
@@ -79,42 +81,42 @@ class Courier:
         Raises:
             ConfigError: A wrong configuration never degrades.
         """
-        reasons: list[str] = []
+        reasons: list[tuple[str, str]] = []
         supported = False
         for rung in rungs:
             if rung.send is None:
-                reasons.append(f"{rung.via}: {rung.missing or 'not supported here'}")
+                reasons.append((rung.via, rung.missing or "not supported here"))
                 continue
             supported = True
             if self.deadline.remaining <= 0:
-                reasons.append(f"{rung.via}: {self._out_of_time()}")
+                reasons.append((rung.via, self._out_of_time()))
                 break
             try:
-                url = await self._call(rung.send, rung.seconds)
+                url = await self._call(rung.send, rung.seconds, rung.share)
             except ConfigError:
                 raise
             except IncompleteError as error:
-                reason = "; ".join(filter(None, [*reasons, str(error), self.notice]))
+                reason = "; ".join(filter(None, [_told(reasons), str(error), self.notice]))
                 return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
-                reasons.append(f"{rung.via}: {error}")
+                reasons.append((rung.via, str(error)))
                 logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
                 logger.debug("channel %s", channel, exc_info=True)
-                reasons.append(f"{rung.via}: {type(error).__name__}: {error}")
+                reasons.append((rung.via, f"{type(error).__name__}: {error}"))
             else:
                 logger.info("%s via %s delivered", channel, rung.via)
-                reason = "; ".join(filter(None, [*reasons, self.notice]))
+                reason = "; ".join(filter(None, [_told(reasons), self.notice]))
                 return Receipt(True, rung.via, url, reason, channel, "degraded" if reason else "sent")
         state = "failed" if supported else "unsupported"
-        return Receipt(False, "", None, "; ".join(reasons), channel, state)
+        return Receipt(False, "", None, _told(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS) -> _T:
-        async def once() -> _T:
-            return await self.worker.run(send, timeout=min(seconds, max(0.05, self.deadline.remaining)))
+    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE) -> _T:
+        async def once(deadline: Deadline) -> _T:
+            return await self.worker.run(send, timeout=min(seconds, max(0.05, deadline.remaining)))
 
-        return await retrying(once, self.policy, self.deadline)
+        return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
 
     async def ask(self, question: Callable[[], _T]) -> _T:
         """Ask a platform something, with the same retries and out of the same budget.
@@ -131,10 +133,16 @@ class Courier:
 
     def _warn(self, channel: str, error: CIBridgeError) -> None:
         if isinstance(error, AuthenticationError | PermissionDeniedError | NotFoundError):
-            text = escape_log(f"{channel}: {error}", patterns=self.patterns)
-            if text not in self.warnings:
-                self.warnings.append(text)
-                logger.warning("%s", text)
+            told = escape_log(str(error), patterns=self.patterns)
+            if not any(warning.endswith(f": {told}") for warning in self.warnings):  # another channel's is enough
+                self.warnings.append(f"{channel}: {told}")
+                logger.warning("%s: %s", channel, told)
+
+
+def _told(reasons: Sequence[tuple[str, str]]) -> str:
+    """What each rung met; once, without their names, where all met the same."""
+    texts = dict.fromkeys(text for _, text in reasons)
+    return next(iter(texts)) if len(texts) == 1 else "; ".join(f"{via}: {text}" for via, text in reasons)
 
 
 def skipped(channel: str, reason: str) -> Receipt:

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ci_bridge import platforms
-from ci_bridge.artifacts import staging_folder
+from ci_bridge.artifacts import own_paths, refuse_results, staging_folder
 from ci_bridge.config import LoadedSettings, Settings
-from ci_bridge.errors import CIBridgeError, TransientError
+from ci_bridge.errors import CIBridgeError, ConfigError, TransientError
 from ci_bridge.history.folder_store import FolderStore
 from ci_bridge.history.travelling import BASE_DAYS, SEGMENT_DAYS, TravellingHistory
 from ci_bridge.models import BuildContext, Credentials
@@ -69,8 +69,9 @@ def examine(
         clock: Answers the time in UTC.
     """
     settings = loaded.settings
-    folder = staging_folder(Path(settings.artifact_dir), workspace)
-    findings = [*_configuration(loaded), *_build(platform, context), _git(workspace), _folder(folder)]
+    folder = workspace / settings.artifact_dir
+    findings = [*_configuration(loaded), *_build(platform, context), _git(workspace)]
+    findings.append(_folder(settings, workspace))
     findings.append(_results(settings, workspace, folder))
     token = settings.api_token.reveal() if settings.api_token else None
     credentials = Credentials(token=token, api_url=settings.api_url, directory=folder)
@@ -179,12 +180,19 @@ def _git(workspace: Path) -> Finding:
     return Finding("Git", Health.OK, "the checkout is here")
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(settings: Settings, workspace: Path) -> Finding:
     """Whether reports can be written, without writing anything."""
+    from ci_bridge.reporting import patterns_of
+
+    try:
+        folder = staging_folder(Path(settings.artifact_dir), workspace)
+        refuse_results(folder, patterns_of(settings), workspace=workspace)
+    except ConfigError as error:
+        return Finding("Reports", Health.PROBLEM, error.message, "artifact_dir: a folder of its own")
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest, os.W_OK | os.X_OK):
         line = "artifact_dir: a folder that can be written"
         return Finding("Reports", Health.PROBLEM, f"{folder} cannot be written", line)
     return Finding("Reports", Health.OK, f"go to {folder}")
@@ -194,11 +202,11 @@ def _results(settings: Settings, workspace: Path, folder: Path) -> Finding:
     from ci_bridge.concluding import unreadable_files
     from ci_bridge.formats import read_results
     from ci_bridge.models import FileState
-    from ci_bridge.reporting import DEFAULT_RESULTS
+    from ci_bridge.report.wording import plural
+    from ci_bridge.reporting import patterns_of
 
-    patterns = list(settings.results) or list(DEFAULT_RESULTS)
     with read_results(
-        patterns, workspace=workspace, time_unit=settings.time_unit, spool=False, exclude=[folder]
+        patterns_of(settings), workspace=workspace, time_unit=settings.time_unit, spool=False, exclude=own_paths(folder)
     ) as found:
         files = [file for file in found.files if file.state in (FileState.READ, FileState.RECOVERED)]
         broken = unreadable_files(found)
@@ -206,13 +214,14 @@ def _results(settings: Settings, workspace: Path, folder: Path) -> Finding:
     where = "the patterns of `results`" if settings.results else "the places that common tools write to"
     if broken:
         return Finding(
-            "Results", Health.WARNING, f"{len(broken)} files cannot be read in full: {', '.join(broken[:3])}"
+            "Results", Health.WARNING, f"{plural(len(broken), 'file')} cannot be read in full: {', '.join(broken[:3])}"
         )
     if not total:
         detail = f"no test result matches {where}; that is right before the tests ran"
         return Finding("Results", Health.WARNING, detail, "results: the pattern of your tool's result files")
     formats = ", ".join(sorted({file.format for file in files if file.format}))
-    return Finding("Results", Health.OK, f"{total} cases in {len(files)} files ({formats}), found by {where}")
+    counts = f"{plural(total, 'case')} in {plural(len(files), 'file')}"
+    return Finding("Results", Health.OK, f"{counts} ({formats}), found by {where}")
 
 
 def _roles(settings: Settings, platform: Platform, adapter: Adapter) -> Iterator[Finding]:

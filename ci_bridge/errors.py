@@ -93,3 +93,7 @@ class IncompleteError(PlatformError):
 
 class TransientError(PlatformError):
     """A failure that another try may not meet: HTTP 5xx, a reset connection, a truncated answer."""
+
+
+class TimedOutError(TransientError):
+    """No answer, or not all of it, in the time that a call may take; worth one more try and no third."""

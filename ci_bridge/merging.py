@@ -203,7 +203,7 @@ def merged_report(legs: Sequence[Leg], *, context: BuildContext, run: TestRun, t
     state = state_of(legs)
     return Report(
         run=replace(run, state=state, system_info={}, metadata={}),
-        context=replace(context, job_url=None, job_id=None, job_name=None),
+        context=replace(context, job_url=None, job_id=None),
         results=results,
         judgement=judgement,
         state=state,

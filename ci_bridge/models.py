@@ -252,25 +252,20 @@ class Results(Protocol):
     @property
     def slowest(self) -> Sequence[tuple[str, float]]:
         """Identity and seconds of the slowest cases, slowest first."""
-        ...
 
     @property
     def notes(self) -> Sequence[str]:
         """What a reader should know of the whole set: caps that were hit, cases that were dropped."""
-        ...
 
     @property
     def dropped(self) -> int:
         """Cases beyond the cap, which makes the run's state ``error``."""
-        ...
 
     def outcome_of(self, identity: str) -> Outcome | None:
         """Outcome of the case with this identity; None if the run does not hold it."""
-        ...
 
     def rows(self) -> Iterator[list[Row]]:
         """Every case once, its attempts merged, in batches; can be called again and again."""
-        ...
 
     def close(self) -> None: ...
 
@@ -344,6 +339,7 @@ class TestRun:
         metadata: What the caller gave beyond the named fields.
         remote_id: The platform's own id of the run, if it has one.
         url: Where the platform shows the run.
+        title, text, page: What it shows there: one line, a short text, and all in Markdown where there is room.
     """
 
     __test__ = False
@@ -363,6 +359,7 @@ class TestRun:
     state: RunState = RunState.PENDING
     title: str = ""
     text: str = ""
+    page: str = ""
     remote_id: str | None = None
     url: str | None = None
 
@@ -659,6 +656,7 @@ class Report:
         shard: Key of this parallel job, empty if there is none.
         system_info, metrics: Empty where ``include_system_info`` or ``include_performance_metrics`` is off.
         links: Name -> URL or path of further material (``report``, ``json`` …).
+        sources: Identity -> place in the code and the URL that shows it there.
         shards: One per parallel job that this report sums up, sorted by name; empty for the report of a single job.
         shard_total: Number of parallel jobs where that is known.
         problem: What went wrong beside the tests, such as how their command ended, in our own words.
@@ -674,6 +672,7 @@ class Report:
     system_info: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[Metric] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     receipts: Sequence[Receipt] = ()
     shards: tuple[ShardResult, ...] = ()
     shard_total: int | None = None

@@ -44,6 +44,11 @@ class Adapter(Protocol):
 class SupportsTestRuns(Protocol):
     """Shows a test run as an object of its own."""
 
+    @property
+    def max_page_size(self) -> int:
+        """Bytes of Markdown that it shows of a run, 0 where it shows none but plain text."""
+        return 0
+
     @abstractmethod
     def create_test_run(self, run: TestRun) -> RemoteRun: ...
 
@@ -163,6 +168,7 @@ class Listing(list[StoredObject]):
         is_whole: False if there may be more, behind the limit or behind what was looked at.
         unsure: Objects that it would have taken too long to find out of whether they may be trusted.
         has_others: True if another pipeline's trusted objects were passed over.
+        own: Where a pull request is built: what its own builds have put, found on the way. Nothing to be trusted.
     """
 
     def __init__(
@@ -172,9 +178,10 @@ class Listing(list[StoredObject]):
         is_whole: bool = True,
         unsure: Iterable[StoredObject] = (),
         has_others: bool = False,
+        own: Iterable[StoredObject] = (),
     ) -> None:
         super().__init__(found)
-        self.is_whole, self.unsure, self.has_others = is_whole, tuple(unsure), has_others
+        self.is_whole, self.unsure, self.has_others, self.own = is_whole, tuple(unsure), has_others, tuple(own)
 
 
 @runtime_checkable
@@ -200,8 +207,9 @@ class SupportsStore(Protocol):
         """The newest objects whose name begins with ``prefix``, newest first.
 
         Only those that may be trusted: put by trusted events (push, schedule, dispatch) of the same repository, on its
-        default or the same protected branch, by the same pipeline (where one build triggers another, the triggering
-        one's).
+        default or the same protected branch or, in a pull request, the protected one that it is for, by the same
+        pipeline (where one build triggers another, the triggering one's). What builds of the same head, repository
+        and branch, have put is apart from them, in :attr:`Listing.own`.
 
         Args:
             prefix: Ends in ``-``, or is the whole name.
@@ -313,6 +321,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class WebPages:
+    """What a code host's pages are called below a repository's URL; empty where that is not known.
+
+    Attributes:
+        commit: With ``{sha}``.
+        pull_request: With ``{number}``.
+        line: Of a file as it was in a commit, with ``{sha}``, ``{path}`` and ``{line}``.
+    """
+
+    commit: str = ""
+    pull_request: str = ""
+    line: str = ""
+
+
+NO_PAGES = WebPages()
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """A CI system as pure functions and tables.
 
@@ -339,6 +365,7 @@ class Platform:
         probe: Finds out what will work with this adapter, and changes nothing on the platform; None where there is
             nothing to ask. What it has found counts though the rest is not found in time.
         weekly_line: The line of a pipeline that starts it once a week; empty where it is no single line.
+        pages: Of the repositories whose URL its context tells; empty where another code host keeps them.
     """
 
     name: str
@@ -357,3 +384,4 @@ class Platform:
     pipeline_folder: str = ""
     upload_step: str = ""
     weekly_line: str = ""
+    pages: WebPages = NO_PAGES

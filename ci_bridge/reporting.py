@@ -18,9 +18,9 @@ from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
-from ci_bridge.artifacts import RESERVED_FILES, RESERVED_FOLDERS, sweep
-from ci_bridge.atomic import open_text_atomically, write_atomically
-from ci_bridge.channels import send_all
+from ci_bridge.artifacts import claim_folder, own_paths, refuse_results, sweep
+from ci_bridge.atomic import WRITABLE, open_text_atomically, why_unwritable, write_atomically
+from ci_bridge.channels import send_all, tracked_files
 from ci_bridge.concluding import conclude, exit_code_of, problem_of, summary_of
 from ci_bridge.config import Settings
 from ci_bridge.delivery import skipped
@@ -41,6 +41,7 @@ from ci_bridge.models import (
 )
 from ci_bridge.report import headline, render_markdown, write_ctrf, write_html, write_json, write_junit
 from ci_bridge.travels import hand_on, recall
+from ci_bridge.web import page_links, source_links
 from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
@@ -108,6 +109,21 @@ def system_facts() -> dict[str, str]:
     }
 
 
+def patterns_of(settings: Settings, patterns: Sequence[str] = ()) -> list[str]:
+    """What to read: what is named, else the option ``results``, else :data:`DEFAULT_RESULTS`."""
+    return list(patterns) or list(settings.results) or [USUAL_PLACES]
+
+
+def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
+    """Refuse a configuration that cannot work before anything is run, written or sent; make the staging folder ours.
+
+    Raises:
+        ConfigError: ``artifact_dir`` is somebody else's.
+    """
+    refuse_results(place.directory, patterns_of(place.settings, patterns), workspace=place.workspace)
+    claim_folder(place.directory)
+
+
 async def run_report(
     place: Workplace,
     run: TestRun,
@@ -155,12 +171,12 @@ async def read_results(
 
     def read() -> Collected:
         return formats.read_results(
-            list(patterns) or list(settings.results) or [USUAL_PLACES],
+            patterns_of(settings, patterns),
             workspace=place.workspace,
             time_unit=settings.time_unit,
             mask=place.masker,
             on_progress=progress,
-            exclude=[place.directory / name for name in (*RESERVED_FILES, *RESERVED_FOLDERS)],
+            exclude=own_paths(place.directory),
         )
 
     courier = place.courier
@@ -206,7 +222,7 @@ async def judged_report(
         judgement=_shown(judgement, settings),
         state=state,
         metrics=metrics,
-        title=place.report_name,
+        title=settings.comment_title,
         shard=settings.shard or "",
         system_info={**system_facts(), **run.system_info} if settings.include_system_info else {},
         problem=problem,
@@ -233,10 +249,13 @@ async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()
     for file in report.results.files:
         logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
     names = {name: file_name for name, (file_name, _) in REPORT_FILES.items() if name in wanted_formats(report, place)}
-    linked = replace(report, links=names)
+    tracked = await place.courier.worker.run(lambda: tracked_files(place.workspace)) if report.judgement.judged else []
+    sources = await place.courier.worker.run(lambda: source_links(report, place.pages, tracked))
+    report = replace(report, sources=sources)
+    linked = replace(report, links={**page_links(report, place.pages), **names})
     written = await place.courier.worker.run(lambda: _write_files(place, linked, files))
     report = replace(report, links={name: str(path) for name, path in files.items()})
-    receipts = [written, *await send_all(place, report, files)]
+    receipts = [written, *await send_all(place, report, files, tracked)]
     report = replace(report, receipts=tuple(receipts))
     return ReportOutcome(report, exit_code_of(report, place.settings), files, (*warnings, *place.courier.warnings))
 
@@ -261,7 +280,7 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
                 )
 
             view = seen_from(base_branch(context, run))
-            if view.baseline is None and not run.pr_number and context.default_branch not in (None, view.branch):
+            if view.baseline is None and context.default_branch not in (None, view.branch):
                 # A branch without a past is compared with the one that it came from.
                 view = seen_from(context.default_branch)
             base = view.baseline
@@ -339,13 +358,14 @@ def _write_receipts(place: Workplace, receipts: Sequence[Receipt]) -> None:
 
 
 def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> Receipt:
+    if reason := why_unwritable(place.directory):
+        return Receipt(False, "", None, reason, "files", "failed")
     wanted = wanted_formats(report, place)
     problems = []
     for name, (file_name, write) in REPORT_FILES.items():
         if place.stopped():
             raise Stopped
         try:
-            place.directory.mkdir(parents=True, exist_ok=True)
             path = place.directory / file_name
             if name not in wanted:
                 path.unlink(missing_ok=True)  # an earlier run's report would pass for this one's
@@ -357,8 +377,8 @@ def _write_files(place: Workplace, report: Report, written: dict[str, Path]) -> 
         else:
             written[name] = path
     if problems:
-        reason = "; ".join(problems) + "; give artifact_dir a writable folder with free space"
-        return Receipt(bool(written), "folder" if written else "", None, reason, "files", "failed")
+        reason = "; ".join(problems)
+        return Receipt(bool(written), "folder" if written else "", None, f"{reason}; {WRITABLE}", "files", "failed")
     sweep(place.directory, place.clock().timestamp() - 3600)
     return Receipt(True, "folder", str(place.directory), "", "files")
 
@@ -385,5 +405,6 @@ async def remember(place: Workplace, report: Report, judged: Sequence[JudgedCase
     try:
         receipt = Receipt(True, "history", await place.courier.worker.run(save), "", "history")
     except HistoryError as error:
-        receipt = Receipt(False, "", None, str(error), "history", "failed")
+        reason = why_unwritable(place.directory) if place.history_path.parent == place.directory else ""
+        receipt = Receipt(False, "", None, reason or str(error), "history", "failed")
     return receipt if travels is None else await hand_on(place, travels, receipt, record, report, judged)

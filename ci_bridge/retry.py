@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ci_bridge.errors import RateLimitedError, TransientError
+from ci_bridge.errors import RateLimitedError, TimedOutError, TransientError
 
 T = TypeVar("T")
 
@@ -21,6 +21,15 @@ CALL_SECONDS = 30.0
 
 MAX_DELAY_SECONDS = 60.0
 """No single wait is longer, unless the platform itself asked for it."""
+
+SHARE = 1 / 3
+"""Of what is left of a budget, one delivery takes at most so much: a channel that hangs leaves time for the others."""
+
+LEAST_SHARE = 1 / 20
+"""Of the whole budget; a share is no smaller while there is so much, or the last of many channels could do nothing."""
+
+MOST_ASKED = 3 / 4
+"""Of what is left of a budget, the longest wait that a platform may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,11 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self.started + self.seconds - self.clock())
 
+    def share(self, part: float = SHARE) -> Deadline:
+        """A budget of its own for one delivery: this part of what is left, but :data:`LEAST_SHARE` if there is that."""
+        left = self.remaining
+        return Deadline(min(left, max(part * left, LEAST_SHARE * self.seconds)), self.clock)
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -76,22 +90,38 @@ class RetryPolicy:
         return min(MAX_DELAY_SECONDS, self.delay * 2.0**attempt) * (0.5 + self.jitter() / 2)
 
 
-async def retrying(operation: Callable[[], Awaitable[T]], policy: RetryPolicy, deadline: Deadline) -> T:
-    """Await ``operation()`` until it succeeds, fails for good, or time is up.
+async def retrying(
+    operation: Callable[[Deadline], Awaitable[T]],
+    policy: RetryPolicy,
+    deadline: Deadline,
+    whole: Deadline | None = None,
+) -> T:
+    """Await ``operation(deadline)`` until it succeeds, fails for good, or time is up. A time-out is repeated once.
 
-    ``operation`` must be idempotent: hand in the whole composite (look, then write), never a bare POST.
+    Args:
+        operation: Must be idempotent: hand in the whole composite (look, then write), never a bare POST. It is called
+            with its deadline.
+        policy: How to try again.
+        deadline: Of all tries and of the waits between them.
+        whole: The budget that ``deadline`` is a share of. A wait that the platform itself asks for is taken from there
+            and not from the share, as long as it leaves the others their time (:data:`MOST_ASKED`).
 
     Raises:
         Exception: The last error; at once where it is not worth a retry or the wait would outlast the deadline.
     """
-    attempt = 0
+    attempt = timed_out = 0
     while True:
         try:
-            return await operation()
+            return await operation(deadline)
         except (RateLimitedError, TransientError) as error:
             wait = policy.wait_before(attempt, error)
-            if attempt >= policy.retries or wait >= deadline.remaining:
+            timed_out += isinstance(error, TimedOutError)
+            is_asked = whole is not None and isinstance(error, RateLimitedError) and error.retry_after is not None
+            room = whole.remaining * MOST_ASKED if whole and is_asked else deadline.remaining
+            if attempt >= policy.retries or timed_out > 1 or wait >= room:
                 raise
             attempt += 1
             logger.info("try %d failed (%s); again in %.1f s", attempt, error, wait)
             await policy.sleep(wait)
+            if is_asked:
+                deadline = deadline.without(wait)

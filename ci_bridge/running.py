@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_bridge.artifacts import staging_folder
+from ci_bridge.artifacts import own_paths, staging_folder
 from ci_bridge.errors import CIBridgeError
 from ci_bridge.formats.plugin import Limits
 from ci_bridge.worker import Worker
@@ -259,14 +259,16 @@ async def run_command(
         monotonic: A clock in seconds.
         sleep: Waits so long, by the same clock, between two looks at how far the tests are.
     """
-    from ci_bridge.reporting import USUAL_PLACES
+    from ci_bridge.reporting import patterns_of
 
     settings = client.settings
     looker = Worker()
     folder = staging_folder(Path(settings.artifact_dir), workspace)
-    patterns = list(settings.results) or [USUAL_PLACES]
+    await client.preflight()
     watch = await looker.run(
-        partial(Watch, patterns, workspace=workspace, exclude=[folder], time_unit=settings.time_unit)
+        partial(
+            Watch, patterns_of(settings), workspace=workspace, exclude=own_paths(folder), time_unit=settings.time_unit
+        )
     )
     problem, seconds = await _run_shown(client, command, watch, looker, monotonic, sleep)
     stale, fresh = await looker.run(watch.sorted)

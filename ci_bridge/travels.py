@@ -297,7 +297,7 @@ async def patiently(place: Workplace, work: Callable[[], T], seconds: float, dow
     if travels is not None:
         travels.downloads = Deadline(budget.seconds * downloads, budget.clock)
 
-    async def once() -> T:
+    async def once(budget: Deadline) -> T:
         return await courier.worker.run(lambda: _on_disk(place, work), timeout=max(0.05, budget.remaining))
 
     return await retrying(once, courier.policy, budget)

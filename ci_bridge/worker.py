@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ci_bridge.errors import TransientError
+from ci_bridge.errors import TimedOutError, TransientError
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Worker:
             timeout: Seconds of wall clock, None for no bound.
 
         Raises:
-            TransientError: If the time is up.
+            TimedOutError: If the time is up.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -48,7 +48,7 @@ class Worker:
             if not future.cancelled():
                 raise  # the function's own
             self._abandon()
-            raise TransientError(f"no answer within {timeout:g} s") from None
+            raise TimedOutError(f"no answer within {timeout:.3g} s") from None
 
     async def drain(self, seconds: float) -> bool:
         """Wait until the thread has nothing left to do; False if that takes longer than ``seconds``."""

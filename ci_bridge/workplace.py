@@ -13,7 +13,7 @@ from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier, Rung
 from ci_bridge.masking import Masker
 from ci_bridge.models import BuildContext, TestRun
-from ci_bridge.protocols import Adapter
+from ci_bridge.protocols import NO_PAGES, Adapter, WebPages
 from ci_bridge.report.escape import log_lines
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Workplace:
     stopped: Callable[[], bool] = lambda: False
     queue_events: tuple[str, ...] = ()
     trusted_events: tuple[str, ...] = ()
+    pages: WebPages = NO_PAGES
     travels: Travels | None = None
 
     @property

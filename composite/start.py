@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def announce(configuration: str) -> None:
 
 
 def main() -> int:
-    """Install, then report; answers the exit code."""
+    """Install, then report, or do what the input ``args`` says; answers the exit code."""
     if sys.version_info < (3, 11):  # noqa: UP036 - it runs on whatever the runner has
         version = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"ci-bridge needs Python 3.11 or newer, not {version}: run actions/setup-python first")
@@ -56,7 +57,7 @@ def main() -> int:
     configuration = subprocess.run([*command, "config", "--json"], capture_output=True, text=True, encoding="utf-8")
     if configuration.returncode == 0:
         announce(configuration.stdout)
-    return subprocess.run(command).returncode
+    return subprocess.run([*command, *shlex.split(os.environ.get("INPUT_ARGS", ""))]).returncode
 
 
 if __name__ == "__main__":

@@ -196,11 +196,14 @@ def container_action() -> str:
 
 def composite_action() -> str:
     """The text of composite/action.yml. Inputs reach the step as variables: in a script they would be code."""
-    declared = action_inputs() + "\n" + action_outputs("report")
+    # A container action has this input without saying so.
+    command = "  args:\n    description: Another command than `report`, and its arguments.\n"
+    declared = action_inputs() + command + "\n" + action_outputs("report")
     handed = "".join(f"        {name}: ${{{{ steps.runtime.outputs.{name} }}}}\n" for name in FROM_THE_RUNTIME)
     handed += "".join(
         f"        INPUT_{option.name.upper()}: ${{{{ inputs.{option.hyphenated} }}}}\n" for option in options()
     )
+    handed += "        INPUT_ARGS: ${{ inputs.args }}\n"
     before, after = action_with(declared, COMPOSITE.read_text(encoding="utf-8")).split("      env:\n", 1)
     rest = after.split("\n    - ", 1)[1]
     return f"{before}      env:\n{handed}\n    - {rest}"

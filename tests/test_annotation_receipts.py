@@ -82,7 +82,7 @@ def test_a_refusal_says_what_it_cost(checkout: Path) -> None:
     adapter.fail("annotate", PermissionDeniedError("no right"))
     receipt = receipt_of(report(checkout, adapter, placed=2, nowhere=1))
     assert receipt.state == "failed"
-    assert receipt.reason == "2 of 3; 1 name no file and line in the repository; annotations: no right"
+    assert receipt.reason == "2 of 3; 1 name no file and line in the repository; no right"
 
 
 def test_a_green_run_takes_away_what_an_earlier_one_left(checkout: Path) -> None:

@@ -294,7 +294,7 @@ class TestOtherCommands:
         cli("report", "green.xml", cwd=workspace)
         _, first = json.loads(cli("history", "runs", "--json", cwd=workspace).stdout)
         done = cli("history", "forget", first["id"], cwd=workspace)
-        assert (done.returncode, done.stderr) == (0, f"ci-bridge: run {first['id']} forgotten\n")
+        assert (done.returncode, done.stderr) == (0, f"run {first['id']} forgotten\n")
         rows = json.loads(cli("history", "runs", "--json", cwd=workspace).stdout)
         assert [row["failed_tasks"] for row in rows] == [0]
         facts = json.loads(cli("history", "forget", first["id"], "--json", cwd=workspace).stdout)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ci_bridge.delivery import SUPERSEDED, upsert_comment
-from ci_bridge.errors import CIBridgeError, PermissionDeniedError, TransientError
+from ci_bridge.errors import CIBridgeError, ConfigError, PermissionDeniedError, TransientError
 from ci_bridge.models import BuildContext, Comment, Receipt, RunState, Verdict
 from ci_bridge.protocols import Adapter
 from ci_bridge.report.escape import with_marker
@@ -33,6 +33,7 @@ FLAKY = (
 )
 ERROR = '<testsuite name="s"><testcase classname="c" name="b"><error message="boom"/></testcase></testsuite>'
 
+UNWRITABLE = "/proc/ci-bridge"  # where not even root makes a folder
 MAIN = BuildContext("fake", commit_sha="a" * 40, branch="main", build_id="1")
 
 
@@ -296,14 +297,30 @@ class TestChannels:
         assert facts[0]["system_info"] and not facts[1]["system_info"]
         assert json.dumps(facts[0]).count("category") > json.dumps(facts[1]).count("category")
 
-    def test_a_folder_that_cannot_be_written_is_a_failed_receipt(self, tmp_path: Path) -> None:
-        (tmp_path / "blocked").write_text("a file where the folder should be")
+    @pytest.mark.parametrize("folder", ["taken", "taken/below"])
+    def test_a_file_where_the_folder_should_be_is_said_before_anything_is_sent(
+        self, tmp_path: Path, folder: str
+    ) -> None:
+        (tmp_path / "taken").write_text("a file")
         adapter = FakeAdapter()
-        outcome = report(tmp_path, RED, adapter=adapter, config={"artifact_dir": "blocked"}, context=PULL_REQUEST)
-        assert receipt_of(outcome, "files").state == "failed"
-        assert "artifact_dir" in receipt_of(outcome, "files").reason
+        with pytest.raises(ConfigError, match="artifact_dir = .* is a file|artifact_dir = .* lies below taken"):
+            report(tmp_path, RED, adapter=adapter, config={"artifact_dir": folder}, context=PULL_REQUEST)
+        assert not adapter.comments and not adapter.summaries
+
+    @pytest.mark.parametrize(("required", "code"), [([], 0), (["files"], 4), (["history"], 4), (["artifacts"], 4), (["comment"], 0)])
+    def test_a_folder_that_cannot_be_written_costs_the_files_and_is_said_once(
+        self, tmp_path: Path, required: list[str], code: int
+    ) -> None:
+        adapter = FakeAdapter()
+        config = {"artifact_dir": UNWRITABLE, "required_channels": required}
+        outcome = report(tmp_path, RED, adapter=adapter, config=config, context=PULL_REQUEST)
+        files = receipt_of(outcome, "files")
+        assert files.state == "failed"
+        assert files.reason.startswith(f"artifact_dir {UNWRITABLE} cannot be written: ")
+        assert receipt_of(outcome, "history").reason == files.reason
         assert receipt_of(outcome, "comment").state == "sent"
-        assert outcome.exit_code == 0
+        assert receipt_of(outcome, "artifacts").reason == "there is no report file to upload"
+        assert outcome.exit_code == code
 
     def test_our_own_reports_are_not_read_as_results(self, tmp_path: Path) -> None:
         report(tmp_path, GREEN)

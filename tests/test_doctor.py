@@ -233,7 +233,7 @@ class TestEverywhere:
         subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
         found = look({}, tmp_path)
         assert [one for one in found.values() if one.state is Health.PROBLEM] == []
-        assert found["Results"].detail.startswith("1 cases in 1 files (junit)")
+        assert found["Results"].detail.startswith("1 case in 1 file (junit)")
         assert found["Git"].state is Health.OK
         assert exit_code_of(list(found.values())) == 0
 

@@ -106,15 +106,36 @@ class TestTheStagingFolder:
             report(tmp_path, GREEN, config={"artifact_dir": "reports", "result_format": formats})
         assert (tmp_path / "reports" / name).read_text() == GREEN
 
-    def test_results_beside_our_files_are_read(self, tmp_path: Path) -> None:
+        assert [path.name for path in (tmp_path / "reports").iterdir()] == [name]
+
+    @pytest.mark.parametrize("patterns", [["reports/*.xml"], ["reports"], ["**/*.xml"], ["reports/TEST-a.xml"]])
+    @pytest.mark.parametrize("text", [GREEN, "", "garbage"])
+    def test_the_folder_of_the_results_is_refused_and_left_as_it_is(
+        self, tmp_path: Path, patterns: list[str], text: str
+    ) -> None:
         (tmp_path / "reports").mkdir()
-        (tmp_path / "reports" / "TEST-a.xml").write_text(GREEN)
+        (tmp_path / "reports" / "TEST-a.xml").write_text(text)
+        adapter = FakeAdapter()
+
+        async def body() -> None:
+            async with client_over(adapter, tmp_path, config={"artifact_dir": "reports"}) as client:
+                await client.report(patterns)
+
+        with pytest.raises(ConfigError, match="is the folder of the results: reports/TEST-a.xml lies in it"):
+            asyncio.run(body())
+        assert [path.name for path in (tmp_path / "reports").iterdir()] == ["TEST-a.xml"]
+        assert not adapter.comments and not adapter.summaries
+
+    def test_results_below_it_and_other_files_in_it_are_no_reason_to_refuse_it(self, tmp_path: Path) -> None:
+        (tmp_path / "build" / "test-results").mkdir(parents=True)
+        (tmp_path / "build" / "test-results" / "TEST-a.xml").write_text(GREEN)
+        (tmp_path / "build" / "notes.txt").write_text("no result")
 
         async def body() -> tuple[int, ...]:
             totals = []
             for _ in range(2):
-                async with client_over(FakeAdapter(), tmp_path, config={"artifact_dir": "reports"}) as client:
-                    totals.append((await client.report(["reports/*.xml"])).report.results.totals.total)
+                async with client_over(FakeAdapter(), tmp_path, config={"artifact_dir": "build"}) as client:
+                    totals.append((await client.report(["build"])).report.results.totals.total)
             return tuple(totals)
 
         assert asyncio.run(body()) == (2, 2)

@@ -6,19 +6,22 @@ import asyncio
 
 import pytest
 
-from ci_bridge.errors import AuthenticationError, RateLimitedError, TransientError
+from ci_bridge.errors import AuthenticationError, RateLimitedError, TimedOutError, TransientError
 from ci_bridge.retry import Deadline, RetryPolicy, retrying
 from tests.fakes.clients import Clock
 
 
-def attempt(errors: list[Exception], clock: Clock, *, retries: int = 3, budget: float = 120.0) -> str:
-    async def operation() -> str:
+def attempt(
+    errors: list[Exception], clock: Clock, *, retries: int = 3, budget: float = 120.0, share: float | None = None
+) -> str:
+    async def operation(_: Deadline) -> str:
         if errors:
             raise errors.pop(0)
         return "done"
 
     async def body() -> str:
-        return await retrying(operation, RetryPolicy(retries, 5.0, clock.sleep, lambda: 1.0), Deadline(budget, clock))
+        policy, whole = RetryPolicy(retries, 5.0, clock.sleep, lambda: 1.0), Deadline(budget, clock)
+        return await retrying(operation, policy, whole.share(share) if share else whole, whole if share else None)
 
     return asyncio.run(body())
 
@@ -55,6 +58,45 @@ def test_nothing_is_slept_past_the_budget() -> None:
     assert sum(clock.slept) < 30.0
 
 
+def test_a_share_is_a_part_of_what_is_left_and_never_too_little_to_do_anything() -> None:
+    clock = Clock()
+    whole = Deadline(120.0, clock)
+    assert whole.share().seconds == pytest.approx(40.0) and whole.share(0.5).seconds == 60.0
+    clock.now += 108
+    assert whole.share().seconds == pytest.approx(6.0)  # a twentieth of the whole
+    clock.now += 8
+    assert whole.share().seconds == pytest.approx(4.0)  # all that is left
+
+
+def test_a_share_ends_the_retries_of_one_delivery() -> None:
+    clock = Clock()
+    with pytest.raises(TransientError):
+        attempt([TransientError("502")] * 50, clock, retries=50, share=1 / 3)
+    assert clock.slept == [5.0, 10.0, 20.0]  # 35 of 40 s
+
+
+def test_a_time_out_is_repeated_once() -> None:
+    clock = Clock()
+    with pytest.raises(TimedOutError):
+        attempt([TimedOutError("no answer")] * 3, clock)
+    assert clock.slept == [5.0]
+    assert attempt([TimedOutError("no answer"), TransientError("502"), TransientError("502")], Clock()) == "done"
+
+
+def test_a_wait_that_the_platform_asks_for_is_no_part_of_the_share() -> None:
+    clock = Clock()
+    assert attempt([RateLimitedError("slow down", retry_after=60.0), TransientError("502")], clock, share=1 / 3)
+    assert clock.slept == [60.0, 10.0]
+
+
+@pytest.mark.parametrize("asked", [90.0, 120.0])
+def test_a_wait_that_would_leave_too_little_for_the_other_channels_gives_up_at_once(asked: float) -> None:
+    clock = Clock()
+    with pytest.raises(RateLimitedError):
+        attempt([RateLimitedError("slow down", retry_after=asked)], clock, share=1 / 3)
+    assert clock.slept == []
+
+
 def test_no_retry_when_retries_are_used_up() -> None:
     clock = Clock()
     with pytest.raises(TransientError):
@@ -70,7 +112,7 @@ def test_an_error_that_waiting_cannot_mend_is_not_tried_again() -> None:
 
 
 def test_a_cancelled_task_leaves_its_wait_at_once() -> None:
-    async def operation() -> None:
+    async def operation(_: Deadline) -> None:
         raise TransientError("502")
 
     async def body() -> None:

@@ -81,6 +81,15 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def history_of(cwd: Path, artifact_dir: str = "distributed_test_results") -> list[dict[str, Any]]:
+    rows = subprocess.run(
+        [sys.executable, "-m", "ci_bridge", "history", "runs", "--json", "-o", f"artifact_dir={artifact_dir}"],
+        cwd=cwd, env=environment(cwd), capture_output=True, check=True,
+    )  # fmt: skip
+    found: list[dict[str, Any]] = json.loads(rows.stdout)
+    return found
+
+
 class TestStreams:
     def test_what_the_command_prints_passes_unchanged(self, tmp_path: Path) -> None:
         data = bytes(range(256)) * 3 + b"\r\n::error::x\x1b[0m no newline"
@@ -128,8 +137,10 @@ class TestExitCodes:
             ([], writes(GREEN, then="kill -15 $$"), 143),
             ([], ["true"], 3),
             ([], ["false"], 1),
-            (["--required-channels", "files", "--artifact-dir", "taken"], writes(GREEN), 4),
-            (["--required-channels", "files", "--artifact-dir", "taken"], writes(GREEN, then="exit 5"), 5),
+            (["--required-channels", "files", "--artifact-dir", "/proc/ci-bridge"], writes(GREEN), 4),
+            (["--required-channels", "files", "--artifact-dir", "/proc/ci-bridge"], writes(GREEN, then="exit 5"), 5),
+            (["--artifact-dir", "taken"], ["touch", "ran"], 2),
+            (["--artifact-dir", "here", "--results", "here/*.xml"], ["touch", "ran"], 2),
             (["--fail-on", "sometimes"], ["touch", "ran"], 2),
             (["--no-such-flag"], ["touch", "ran"], 2),
             ([], [], 2),
@@ -146,6 +157,8 @@ class TestExitCodes:
         (tmp_path / "no-interpreter").write_text("#!/no/such/interpreter\n")
         (tmp_path / "no-interpreter").chmod(0o755)
         (tmp_path / "taken").write_text("a file where the folder should be")
+        (tmp_path / "here").mkdir()
+        (tmp_path / "here" / "junit.xml").write_text(GREEN)
         assert run(*flags, "--", *command, cwd=tmp_path).returncode == code
         assert not (tmp_path / "ran").exists()
 
@@ -216,11 +229,24 @@ class TestResults:
 
     def test_the_history_holds_the_run_once(self, tmp_path: Path) -> None:
         run("--", *writes(RED), cwd=tmp_path)
-        rows = subprocess.run(
-            [sys.executable, "-m", "ci_bridge", "history", "runs", "--json"],
-            cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True,
-        )  # fmt: skip
-        assert [(row["status"], row["total_tasks"]) for row in json.loads(rows.stdout)] == [("failure", 1)]
+        assert [(row["status"], row["total_tasks"]) for row in history_of(tmp_path)] == [("failure", 1)]
+
+
+    @pytest.mark.parametrize("command", [["false"], ["true"], ["no-such-command-anywhere"], writes("garbage")])
+    def test_a_run_without_results_is_remembered_as_an_error_with_its_end(
+        self, tmp_path: Path, command: list[str]
+    ) -> None:
+        run("--", *command, cwd=tmp_path)
+        [row] = history_of(tmp_path)
+        assert (row["status"], row["total_tasks"]) == ("error", 0)
+        assert row["completed_at"] >= row["created_at"]
+
+    def test_a_run_whose_results_turn_out_to_lie_in_our_folder_ends_as_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "here").mkdir()
+        done = run("--artifact-dir", "here", "--", *writes(GREEN, "here/junit.xml"), cwd=tmp_path)
+        assert done.returncode == 2
+        [row] = history_of(tmp_path, "here")
+        assert row["status"] == "error" and row["completed_at"]
 
 
 class TestSignals:

@@ -2,9 +2,10 @@
 
 Two models compete for a test's outcomes. A *coin* fails each run with the same unknown probability, Beta(0.5, 3)
 beforehand. A *sticky* test breaks after a pass with a probability from Beta(1, 200) and is mended after a failure with
-one from Beta(1, 1). The logarithm of the Bayes factor is the weight of the evidence in nats; above 3 the test is called
-flaky, once it took part in ten runs and failed in two. Runs in which many tests failed at once say nothing about one of
-them and are left out.
+one from Beta(1, 1). What counts are the steps from one run of a branch to its next: how a branch begins is its author's
+doing and no evidence. The logarithm of the Bayes factor is the weight of the evidence in nats; above 3 the test is
+called flaky, once it took part in ten runs, failed in two and changed. Runs in which many tests failed at once say
+nothing about one of them and are left out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ LEAST_RUNS, LEAST_FAILURES = 10, 2
 PROVEN_MIXES = 2
 """Commits with a pass and a failure from which it is proven."""
 
+MIX_WEIGHT = 2.0
+"""Nats that the first such commit adds: code does not break and mend itself between two runs of it, machines may."""
+
 INCIDENT_SHARE, INCIDENT_FACTOR, INCIDENT_LEAST = 0.015, 5.0, 5
 """A run is an incident if more than 5 tests failed in it, and more than 1.5 % and five times the median share."""
 
@@ -38,7 +42,7 @@ class Flakiness:
         runs: Runs that hold it, skips and incidents left out. failures: of these, retried ones included.
         flips: Changes between passing and failing from one run of a branch to the next.
         mixed_commits: Commits on which it both passed and failed.
-        log_bayes_factor: Nats for a coin against a sticky test.
+        log_bayes_factor: Nats for a coin against a sticky test, :data:`MIX_WEIGHT` for a mixed commit included.
     """
 
     runs: int = 0
@@ -54,9 +58,13 @@ class Flakiness:
 
     @property
     def is_likely(self) -> bool:
-        """True if the coin explains the outcomes much better, and there are enough of them."""
+        """True if the coin explains the outcomes much better, and there are enough of them.
+
+        What never changed is not flaky, however well a coin that always falls on one side explains it.
+        """
         enough = self.runs >= LEAST_RUNS and self.failures >= LEAST_FAILURES
-        return enough and self.log_bayes_factor > LIKELY
+        changed = self.flips or self.mixed_commits
+        return bool(enough and changed and self.log_bayes_factor > LIKELY)
 
     @property
     def text(self) -> str:
@@ -83,11 +91,9 @@ class Window:
 
     Args:
         runs: Oldest first.
-        base: The branch whose state a new branch begins with.
     """
 
-    def __init__(self, runs: Sequence[SeenRun], base: str | None) -> None:
-        self._base = base
+    def __init__(self, runs: Sequence[SeenRun]) -> None:
         self._kept = [not incident for incident in incidents(runs)]
         kept = [*compress(runs, self._kept)]
         self._branches = [run.branch for run in kept]
@@ -102,8 +108,7 @@ class Window:
         letters = [*compress(outcomes, self._kept)]
         last: dict[str | None, int] = {}
         steps = [0, 0, 0, 0]  # pass-pass, pass-fail, fail-pass, fail-fail
-        flips = 0
-        base = self._base
+        seen = [0, 0]  # passes, failures
         for letter, branch in zip(letters, self._branches, strict=True):
             if letter == "P":
                 red = 0
@@ -111,17 +116,18 @@ class Window:
                 red = 1
             else:
                 continue
-            before = last.get(branch, last.get(base))
-            flips += before is not None and before != red
-            steps[2 * (before or 0) + red] += 1
+            seen[red] += 1
+            if (before := last.get(branch)) is not None:
+                steps[2 * before + red] += 1
             last[branch] = red
-        failures = steps[1] + steps[3]
+        failures = seen[1]
+        mixed = self._mixed(letters) if failures else 0
         return Flakiness(
-            runs=sum(steps),
+            runs=sum(seen),
             failures=failures,
-            flips=flips,
-            mixed_commits=self._mixed(letters) if failures else 0,
-            log_bayes_factor=_log_bayes_factor(steps) if failures else 0.0,
+            flips=steps[1] + steps[2],
+            mixed_commits=mixed,
+            log_bayes_factor=_log_bayes_factor(steps) + MIX_WEIGHT * bool(mixed) if failures else 0.0,
         )
 
     def _mixed(self, letters: Sequence[str]) -> int:
@@ -140,7 +146,7 @@ def rank_flaky(view: HistoryView, limit: int | None = None) -> list[tuple[str, F
 
 def assess_all(view: HistoryView, identities: Sequence[str]) -> Mapping[str, Flakiness]:
     """Weigh these tests."""
-    window = Window(view.recent_runs, view.branch)
+    window = Window(view.recent_runs)
     return {name: window.assess(outcomes) for name, outcomes in view.recent_outcomes(identities).items()}
 
 

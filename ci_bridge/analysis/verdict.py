@@ -116,8 +116,10 @@ class _Judge:
 
     def _verdict(self, case: Case, base: _Base | None, flakiness: Flakiness) -> tuple[Verdict, str]:
         if case.is_flaky:
-            before = f"flaked or failed in {flakiness.failures} of the last {flakiness.runs} runs"
-            return Verdict.FLAKY, "; ".join([_retries(case), *([before] if flakiness.failures else [])])
+            before = f"for the first time in {flakiness.runs} runs" if flakiness.runs > 1 else ""
+            if flakiness.failures:
+                before = f"flaked or failed in {flakiness.failures} of the last {flakiness.runs} runs"
+            return Verdict.FLAKY, "; ".join(filter(None, [_retries(case), before]))
         if flakiness.is_proven or flakiness.is_likely:
             return Verdict.FLAKY, flakiness.text
         if self._view is None or self._view.baseline is None:

@@ -27,6 +27,24 @@ from ci_bridge.models import FileState, InputFile
 HEAD = 1 << 16
 """Bytes of a file's start that decide its format."""
 
+OWN_MARK = ".ci-bridge"
+"""The file that says of a folder that ci-bridge writes there."""
+
+OWN_FILES = (
+    "report.json",
+    "report.xml",
+    "report.ctrf.json",
+    "report.html",
+    "report.md",
+    "summary.md",
+    "outputs.json",
+    "annotations.json",
+    "receipts.json",
+)
+"""What it writes there under names that others use too."""
+
+OWN_FOLDERS = ("artifacts", "runs", "statuses", "comments", "metrics")
+
 _MAGIC = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"([0-9]+)")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -123,7 +141,28 @@ class _Searcher:
                 return
             self._take(path, is_named)
         if not matches and len(self._found) + len(self.rejected) == before:
-            self._notes.append(f"nothing matches {clean_name(pattern)!r}")
+            self._notes.append(self._nothing(pattern))
+
+    def _nothing(self, pattern: str) -> str:
+        where = clean_name(self._workspace)
+        if pattern.startswith("{"):
+            return f"no test result in {where} where common tools write theirs; name yours with `results`"
+        return f"nothing matches {clean_name(pattern)!r} in {where}{self._elsewhere(pattern)}"
+
+    def _elsewhere(self, pattern: str) -> str:
+        """Which pattern finds something where this one does not: we may have been started one folder off."""
+        if os.path.isabs(pattern) or pattern.startswith("..") or not pattern.strip():
+            return ""
+        first, _, rest = pattern.replace(os.sep, "/").partition("/")
+        known = dict(self.rejected)
+        try:
+            for other in ([rest] if rest and first == os.path.basename(self._workspace) else []) + [f"**/{pattern}"]:
+                matches = (path for path, _ in self.expand(other) if os.path.lexists(path) and not is_own(path))
+                if found := next(matches, None):
+                    return f"; {self._shown(found)} is there: did you mean {clean_name(other)!r}?"
+            return ""
+        finally:
+            self.rejected = known
 
     def expand(self, pattern: str) -> Iterator[tuple[str, bool]]:
         """Absolute paths that a pattern matches, and whether it spells them out."""
@@ -186,7 +225,9 @@ class _Searcher:
         try:
             status = os.lstat(path)
         except OSError as error:
-            reason = "it does not exist" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+            reason = error.strerror or str(error)
+            if isinstance(error, FileNotFoundError):
+                reason = f"it does not exist{self._elsewhere(os.path.relpath(path, self._workspace))}"
             self._reject(path, reason, FileState.UNREADABLE)
             return
         if not stat.S_ISREG(status.st_mode):
@@ -197,7 +238,7 @@ class _Searcher:
         real = _real(path)
         if not _is_below(real, self._root_of(os.path.dirname(path))):
             self._reject(path, _OUTSIDE, FileState.UNREADABLE if is_named else FileState.IGNORED)
-        elif any(_is_below(real, folder) for folder in self._excluded):
+        elif any(_is_below(real, folder) for folder in self._excluded) or is_own(real):
             if is_named:  # what a pattern happens to find there is nobody's business
                 self._reject(path, "it is in a folder that is never read")
         elif status.st_size > self._limits.file_size:
@@ -219,6 +260,23 @@ class _Searcher:
         if _is_below(path, self._workspace):
             path = os.path.relpath(path, self._workspace)
         return clean_name(path.replace(os.sep, "/"))
+
+
+def is_own(path: str) -> bool:
+    """True for what ci-bridge wrote itself, in whatever folder it was told to write: that is never a test result."""
+    folder, name = os.path.split(path)
+    is_ours = name in (*OWN_FILES, OWN_MARK, ".gitignore", "current-run.json") or ".sqlite" in name
+    if is_ours and _is_marked(folder):
+        return True
+    while folder != (parent := os.path.dirname(folder)):
+        if os.path.basename(folder) in OWN_FOLDERS and _is_marked(parent):
+            return True
+        folder = parent
+    return False
+
+
+def _is_marked(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, OWN_MARK))
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -34,6 +34,7 @@ from ci_bridge.errors import (
     PermissionDeniedError,
     PlatformError,
     RateLimitedError,
+    TimedOutError,
     TransientError,
 )
 
@@ -305,7 +306,7 @@ class OriginSession(requests.Session):
                 if len(body) > MAX_ANSWER:
                     raise PlatformError(f"{place}: the answer is larger than {MAX_ANSWER >> 20} MiB")
                 if self._monotonic() - started > CALL_SECONDS:
-                    raise TransientError(f"{place}: not answered in full within {CALL_SECONDS:g} s")
+                    raise TimedOutError(f"{place}: not answered in full within {CALL_SECONDS:g} s")
         except BaseException:
             response.close()
             raise
@@ -458,7 +459,7 @@ def _error_of_transport(place: str, error: Exception) -> CIBridgeError:
     if isinstance(error, requests.exceptions.ProxyError):
         return TransientError(f"{place}: the proxy does not let it through", hint="check HTTPS_PROXY and NO_PROXY")
     if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
-        return TransientError(f"{place}: no answer in time")
+        return TimedOutError(f"{place}: no answer in time")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return PlatformError(f"{place}: not a usable address")
     reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), "")

@@ -189,8 +189,11 @@ def markdown_block(text: str, limit: int = 0) -> str:
     """
     body = reveal(text).expandtabs(4).rstrip("\n")
     if limit and len(body) > limit:
-        head, tail = limit // 3, limit - limit // 3
-        body = f"{body[:head]}\n[… {len(body) - limit} characters left out …]\n{body[-tail:]}"
+        head, tail = body[: limit // 3], body[limit // 3 - limit :]
+        # Whole lines, where they are not so long that most would be lost.
+        head = head[:end] if (end := head.rfind("\n")) > len(head) // 2 else head
+        tail = tail[start + 1 :] if 0 <= (start := tail.find("\n")) < len(tail) // 2 else tail
+        body = f"{head}\n[… {len(body) - len(head) - len(tail)} characters left out …]\n{tail}"
     body = _FENCE_LINE.sub("│ ", body).replace("<!--", "<! --")
     fence = "`" * max(3, *(len(run) + 1 for run in _BACKTICKS.findall(body)), 3)
     return f"{fence}text\n{body}\n{fence}"

@@ -99,8 +99,8 @@ def _frame(report: Report) -> dict[str, Any]:
     facts = [
         ("Repository", context.repository, context.repository_url),
         ("Branch", context.branch or context.tag, None),
-        ("Commit", (context.status_sha or "")[:SHORT_SHA], None),
-        ("Pull request", context.pr_number and f"#{context.pr_number}", None),
+        ("Commit", (context.status_sha or "")[:SHORT_SHA], report.links.get("commit")),
+        ("Pull request", context.pr_number and f"#{context.pr_number}", report.links.get("pull_request")),
         ("Build", context.build_number or context.build_id, context.job_url or context.build_url),
         ("Compared with", baseline_name(report), None),
         ("", run.created_at.strftime("%Y-%m-%d %H:%M UTC"), None),
@@ -109,6 +109,7 @@ def _frame(report: Report) -> dict[str, Any]:
     return {
         "look": "known" if shown == "warning" else shown,
         "title": report.title,
+        "job": context.job_name,
         "shard": report.shard,
         "sign": {"known": "M7.5 12h9", "warning": _SIGNS[RunState.ERROR]}.get(shown) or _SIGNS[report.state],
         "headline": (words := headline(report))[:1].upper() + words[1:],
@@ -227,6 +228,8 @@ def _entry(entry: Entry, details: str) -> dict[str, Any]:
     return {
         "name": entry.name,
         "message": entry.message,
+        "place": entry.place,
+        "url": safe_url(entry.url),
         "evidence": " · ".join(filter(None, (entry.spread(), entry.evidence))),
         "category": entry.category,
         "outcomes": ["A" if char not in "PRFS" else char for char in entry.spark[-60:]],

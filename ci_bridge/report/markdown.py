@@ -16,6 +16,7 @@ from ci_bridge.report.escape import (
     markdown_link,
     markdown_prose,
     refuse_commands,
+    safe_url,
     with_marker,
 )
 from ci_bridge.report.sections import (
@@ -25,6 +26,7 @@ from ci_bridge.report.sections import (
     baseline_name,
     counts_of,
     report_link,
+    rest_link,
     sections_of,
     shard_rows,
     shards_text,
@@ -49,7 +51,7 @@ _QUOTAS: Mapping[str, Mapping[str, Quota]] = {
         "known": Quota(50),
         "fixed": Quota(50),
         "slower": Quota(10),
-        "groups": Quota(5),
+        "groups": Quota(5, 1_000),
         "remarks": Quota(10),
     },
     "detailed": {
@@ -112,6 +114,13 @@ def render_markdown(report: Report) -> str:
     return render_summary(report, limit_bytes=16 << 20)
 
 
+def render_brief(report: Report, words: str) -> str:
+    """A line of Markdown for places that show the rest elsewhere: these words, and a link to all of it."""
+    label, target = report_link(report)
+    link = markdown_link(label, target, str) if "://" in target else ""
+    return " · ".join(filter(None, (markdown_prose(words), link)))
+
+
 def _render(
     report: Report,
     template: str,
@@ -157,7 +166,6 @@ def _values(
     shown = [
         section.cut(plan[section.key].entries, plan[section.key].details) for section in sections if section.key in plan
     ]
-    where = _where(report)
     counts = counts_of(report)
     return {
         "emoji": ours(emoji(report)),
@@ -165,6 +173,7 @@ def _values(
         "state": ours(str(report.state)),
         "title": ours(markdown_prose(report.title, 100)) if report.title != DEFAULT_TITLE else ours(""),
         "shard": ours(markdown_inline(report.shard, 100)),
+        "job": ours(markdown_inline(report.context.job_name or "", 100)),
         "quiet": _is_quiet(report, sections),
         "has_counts": report.results.totals.total > 0,
         "counts": _cells(counts),
@@ -186,7 +195,7 @@ def _values(
             for section in shown
             if section.entries
         ],
-        "left_out": ours(_left_out(shown, quotas, plan, where)),
+        "left_out": ours(_left_out(shown, quotas, plan, rest_link(report))),
         "footer": ours(_footer(report)),
     }
 
@@ -202,8 +211,15 @@ def _entry(entry: Entry, details: int) -> dict[str, Any]:
         "evidence": ours(" · ".join(filter(None, (entry.spread(markdown_inline), markdown_prose(entry.evidence))))),
         "spark": ours(html_text(spark_text(entry.spark))),
         "category": ours(markdown_prose(entry.category, 40)),
+        "place": ours(_place(entry)),
         "details": ours(markdown_block(entry.details, details)) if entry.details and details else ours(""),
     }
+
+
+def _place(entry: Entry) -> str:
+    # HTML, because Markdown means nothing in the line that unfolds a trace.
+    name = markdown_inline(entry.place, 100)
+    return f'<a href="{html_text(url)}">{name}</a>' if (url := safe_url(entry.url)) and name else name
 
 
 def _headline(report: Report) -> str:
@@ -223,22 +239,26 @@ def _where(report: Report) -> str:
     return markdown_link(label, target, str) if label else ""
 
 
-def _left_out(shown: Sequence[Section], quotas: Mapping[str, Quota], plan: Mapping[str, Quota], where: str) -> str:
+def _left_out(
+    shown: Sequence[Section], quotas: Mapping[str, Quota], plan: Mapping[str, Quota], rest: tuple[str, str]
+) -> str:
     missing = [section.noun(section.hidden) for section in shown if section.hidden]
     short = any(plan[section.key].details < quotas[section.key].details for section in shown)
     if short:
         missing.append("long texts")
     if not missing:
         return ""
-    return f"Left out here: {', '.join(missing)}" + (f"; all of it is in the {where}." if where else ".")
+    label, target = rest
+    where = f"; see the {markdown_link(label, target, str)}" if target else ""
+    return f"Left out here: {', '.join(missing)}{where}."
 
 
 def _footer(report: Report) -> str:
-    parts: list[str] = []
+    parts = [name] if (name := markdown_inline(report.context.job_name or "", 100)) else []
     files = [file for file in report.results.files if file.cases]
     if report.shards:
         parts.append(shards_text(report))
-    elif files:
+    elif len(files) > 1:
         parts.append(plural(len(files), "file"))
     if name := baseline_name(report):
         parts.append(f"compared with {markdown_inline(name, 100)}")
@@ -247,4 +267,4 @@ def _footer(report: Report) -> str:
     if where := _where(report):
         parts.append(where)
     parts.append("ci-bridge")
-    return f"<sub>{' · '.join(parts)}</sub>"
+    return " · ".join(parts)

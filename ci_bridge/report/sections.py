@@ -40,7 +40,7 @@ TITLES = {
     "known": "Known failures",
     "fixed": "Fixed",
     "slower": "Slower",
-    "groups": "Same cause",
+    "groups": "Same error",
     "slowest": "Slowest tests",
     "metrics": "Metrics",
     "system": "System",
@@ -56,7 +56,7 @@ NOUNS = {
     "known": "known failure",
     "fixed": "fixed test",
     "slower": "slower test",
-    "groups": "group with the same cause|groups with the same cause",
+    "groups": "group with the same error|groups with the same error",
     "slowest": "slow test",
     "metrics": "metric",
     "system": "fact of the system|facts of the system",
@@ -65,6 +65,9 @@ NOUNS = {
 
 _UNCLASSIFIED = "unknown"
 """The category that says nothing; it is not shown."""
+
+_MANY = 25
+"""Failures of this change beyond which their common errors say more than the list of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Entry:
         details: Long text.
         category: Failure class.
         shards: Keys of the parallel jobs that it comes from, out of ``shard_number``; empty in a single job's report.
+        place: Where in the code it is, ``file:line``, and ``url``, the page that shows it; both empty if not known.
     """
 
     name: str
@@ -89,6 +93,8 @@ class Entry:
     category: str = ""
     shards: tuple[str, ...] = ()
     shard_number: int = 0
+    place: str = ""
+    url: str = ""
 
     @property
     def weight(self) -> int:
@@ -159,17 +165,16 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
     remarks = [file for file in results.files if file.state in quiet and (file.note or file.state is not quiet[0])]
     files = [
         *(Entry(file.path, evidence=str(file.state), message=file.note) for file in problems[:limit]),
-        *(Entry("all files", message=note) for note in results.notes[:limit]),
+        *(Entry(note) for note in results.notes[:limit]),
     ]
     groups = [group for group in judgement.groups if len(group.members) > 1]
-    shards = len(report.shards)
     counts = tally(report)
     found = {
         "problems": (files, len(problems) + len(results.notes)),
-        "new": _judged(judged[Verdict.NEW], limit, shards, counts.new),
-        "unjudged": _judged(judged[Verdict.UNJUDGED], limit, shards, counts.unjudged),
-        "flaky": _judged(judged[Verdict.FLAKY], limit, shards, counts.flaky),
-        "known": _judged(judged[Verdict.KNOWN], limit, shards, counts.known),
+        "new": _judged(report, judged[Verdict.NEW], limit, counts.new),
+        "unjudged": _judged(report, judged[Verdict.UNJUDGED], limit, counts.unjudged),
+        "flaky": _judged(report, judged[Verdict.FLAKY], limit, counts.flaky),
+        "known": _judged(report, judged[Verdict.KNOWN], limit, counts.known),
         "fixed": ([Entry(display_name_of(name)) for name in judgement.fixed[:limit]], len(judgement.fixed)),
         "slower": (
             [
@@ -203,25 +208,34 @@ def sections_of(report: Report, *, limit: int = 2_000, slowest: int = 10) -> lis
             len(remarks),
         ),
     }
+    if counts.new + counts.unjudged > _MANY:
+        found = {"problems": found["problems"], "groups": found["groups"], **found}
     return [Section(key, tuple(entries), total) for key, (entries, total) in found.items() if total]
 
 
-def _judged(cases: Sequence[JudgedCase], limit: int, shards: int, counted: int) -> tuple[list[Entry], int]:
-    return [entry_of(judged, shards) for judged in cases[:limit]], counted if shards else len(cases)
+def _judged(report: Report, cases: Sequence[JudgedCase], limit: int, counted: int) -> tuple[list[Entry], int]:
+    shards = len(report.shards)
+    entries = [
+        entry_of(judged, shards, *report.sources.get(judged.case.identity, ("", ""))) for judged in cases[:limit]
+    ]
+    return entries, counted if shards else len(cases)
 
 
-def entry_of(judged: JudgedCase, shards: int = 0) -> Entry:
+def entry_of(judged: JudgedCase, shards: int = 0, place: str = "", url: str = "") -> Entry:
     """The entry of a judged case. A case that passed on retry shows why its last bad attempt failed.
 
     Args:
         judged: The case.
         shards: Parallel jobs that the report sums up, 0 if it is of a single one.
+        place: See :class:`Entry`.
+        url: The same.
     """
     case = judged.case
     reason, details = reason_of(case)
     category = "" if judged.category == _UNCLASSIFIED else judged.category
     evidence = judged.evidence.text or _retried(case)
-    return Entry(case.display_name, reason, evidence, judged.evidence.spark, details, category, judged.shards, shards)
+    spark = judged.evidence.spark
+    return Entry(case.display_name, reason, evidence, spark, details, category, judged.shards, shards, place, url)
 
 
 def reason_of(case: Case) -> tuple[str, str]:
@@ -331,9 +345,9 @@ def _cell(totals: Totals, of: str) -> int:
 
 
 def baseline_name(report: Report) -> str:
-    """``main@a1b2c3d``, empty without a baseline."""
+    """``main@a1b2c3d``, empty where nothing was compared."""
     baseline = report.judgement.baseline
-    if baseline is None:
+    if baseline is None or not report.results.totals.total:
         return ""
     sha = (baseline.commit_sha or "")[:SHORT_SHA]
     branch = baseline.branch or ""
@@ -341,13 +355,30 @@ def baseline_name(report: Report) -> str:
 
 
 def report_link(report: Report) -> tuple[str, str]:
-    """Label and target of the place that holds everything; the target is empty if nothing is known.
+    """Label and target of the best place to read on; the target is empty if nothing is known.
 
     A file on the machine of a build is told only where there is no page of that build: nobody else can open it.
     """
-    found = [target for name in ("report", "html", "markdown", "json") if (target := report.links.get(name))]
     page = report.context.job_url or report.context.build_url or ""
-    for target in found:
-        if "://" in target or not page:
-            return "full report", target
-    return ("build log", page) if page else ("", "")
+    if (found := rest_link(report))[1] and ("://" in found[1] or not page):
+        return found
+    return ("build page", page) if page else ("", "")
+
+
+def rest_link(report: Report) -> tuple[str, str]:
+    """Label and target of a place that holds more than a comment can; the target is empty if there is none.
+
+    The page of a build is one only where the summary is shown there.
+    """
+    if "://" in (address := report.links.get("report", "")):
+        return "full report", address
+    if page := report.links.get("summary", ""):
+        return "build page", page
+    return "full report", report_file(report)
+
+
+def report_file(report: Report) -> str:
+    """The path of the fullest report that people can read, below the workspace if it is; empty if none was written."""
+    path = next((path for name in ("html", "markdown", "json") if (path := report.links.get(name))), "")
+    workspace = (report.context.workspace or "").rstrip("/")
+    return path.removeprefix(f"{workspace}/") if workspace else path

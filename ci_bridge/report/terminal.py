@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, TextIO
 
 from ci_bridge.models import Report, RunState
 from ci_bridge.report.escape import break_commands, log_line, log_lines, without_credentials
-from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
+from ci_bridge.report.sections import (
+    Entry,
+    Section,
+    baseline_name,
+    counts_of,
+    report_file,
+    sections_of,
+    shard_rows,
+    shards_text,
+)
 from ci_bridge.report.wording import count_text, headline, look, spark_text
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ _SIGNS = {
     RunState.PENDING: ("…", "...", "cyan"),
     RunState.SUCCESS: ("✔", "PASS", "green"),
     RunState.FAILURE: ("✘", "FAIL", "red"),
-    RunState.ERROR: ("!", "ERROR", "red"),
+    RunState.ERROR: ("!", "ERROR", "yellow"),
     RunState.NO_RESULTS: ("!", "NONE", "yellow"),
 }
 _LOOKS = {"known": ("●", "KNOWN", "yellow"), "warning": ("!", "WARN", "yellow")}
@@ -129,7 +138,8 @@ class _Printer:
         report = self.report
         sign, word, style = _LOOKS.get(look(report)) or _SIGNS[report.state]
         verdict = f"{word if self.ascii_only else sign} {log_line(headline(report))}"
-        title = " · ".join(part for part in (log_line(report.title, 60), log_line(report.shard, 40)) if part)
+        names = (log_line(report.title, 60), log_line(report.context.job_name or "", 40), log_line(report.shard, 40))
+        title = " · ".join(filter(None, names))
         self.blank()
         self.line(verdict, f"bold {style}")
         compared = f" · compared with {log_line(baseline_name(report), 60)}" if baseline_name(report) else ""
@@ -176,7 +186,9 @@ class _Printer:
         for number, entry in enumerate(section.entries[:limit]):
             self.entry(section.key, entry, with_trace=section.key in ("new", "unjudged") and number < 5)
         if limit and (hidden := section.cut(limit, 1).hidden):
-            self.line(f"… and {count_text(hidden)} more", "dim", indent=2)
+            path = self.short(report_file(self.report))
+            where = f", see {log_line(path, 300)}" if path else ""
+            self.line(f"… and {count_text(hidden)} more{where}", "dim", indent=2)
 
     def entry(self, key: str, entry: Entry, *, with_trace: bool) -> None:
         self.line(log_line(entry.name, 400), indent=2)

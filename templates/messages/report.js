@@ -32,6 +32,8 @@
   const matches = (code) => filter === "" || (filter === "red" ? code[0] === "f" || code[0] === "e"
     : filter === "p" ? code[0] === "p" && code[1] !== "y" : filter === "s" ? code[0] === "s" : code[1] === filter);
 
+  const rank = (code) => (code[0] === "f" || code[0] === "e" ? 0 : code[1] === "y" ? 1 : 2);
+
   const span = (kind, content) => {
     const element = document.createElement("span");
     element.className = kind;
@@ -71,6 +73,7 @@
     for (let i = 0; i < names.length; i += 1) {
       if (matches(codes[i]) && words.every((word) => lower[i].includes(word))) found.push(i);
     }
+    if (order.value === "") found.sort((a, b) => rank(codes[a]) - rank(codes[b]));
     if (order.value === "time") found.sort((a, b) => seconds[b] - seconds[a]);
     if (order.value === "name") found.sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
     shown = Uint32Array.from(found);

@@ -145,10 +145,12 @@ def test_a_pass_on_retry_is_flaky_even_without_a_history(project: Project) -> No
     (judged,) = judge(MemoryResults([twice]), None).judged
     assert judged.evidence.text == "failed 2 times, passed on retry"
     for letter in "PFPPRP":
-        project.ran({"test_one": letter})
+        project.ran({"test_one": letter, "test_two": "P"})
     verdict, text = project.verdict(retried)
     assert verdict is Verdict.FLAKY
     assert text == "failed once, passed on retry; flaked or failed in 2 of the last 6 runs"
+    text = project.verdict(case("test_two", "R"))[1]
+    assert text == "failed once, passed on retry; for the first time in 6 runs"
 
 
 def test_two_commits_with_both_outcomes_prove_a_flaky_test(project: Project) -> None:
@@ -298,7 +300,8 @@ def test_the_documented_numbers_are_those_of_the_code(repo_root: Path) -> None:
         f"above both {flaky.INCIDENT_SHARE:.1%}".replace("%", " %"),
         f"on at least **{flaky.PROVEN_MIXES}** commits",
         f"is above **{flaky.LIKELY:g}**",
-        f"at least {flaky.LEAST_RUNS} runs and failed in {flaky.LEAST_FAILURES}",
+        f"both outcomes adds {flaky.MIX_WEIGHT:g}",
+        f"at least {flaky.LEAST_RUNS} runs, failed in {flaky.LEAST_FAILURES}",
         f"({slower.MOST_CANDIDATES} at most)",
         f"at least **{slower.LEAST_RUNS}** of the last {view.BASE_RUNS} runs",
         f"**{slower.FACTOR:g}** times their median",

@@ -358,10 +358,10 @@ def official_actions(tmp_path: Path) -> list[str]:
     return options
 
 
-def composite_job(act: Act) -> None:
+def composite_job(act: Act, **inputs: str) -> None:
     act.commit(
         {
-            ".github/workflows/ci.yml": workflow("./composite", results="*.xml", strict="true"),
+            ".github/workflows/ci.yml": workflow("./composite", results="*.xml", strict="true", **inputs),
             "junit.xml": junit(test_total=False, test_empty=True),
         }
     )
@@ -391,8 +391,18 @@ def test_the_composite_action_leaves_its_files_to_the_official_one_where_it_may_
     assert ran.code == 0, ran.log
     assert not github.artifacts
     # act does not tell a composite action which job of a matrix this is; GitHub's runner does.
-    assert re.search(r"UPLOADED=test-report-test-0? distributed_test_results 30$", ran.log, re.MULTILINE), ran.log
+    run_id = ran.outputs[0]["run-id"]
+    uploaded = rf"UPLOADED=test-report-test-0?-{run_id} distributed_test_results 30$"
+    assert re.search(uploaded, ran.log, re.MULTILINE), ran.log
     assert re.search(r"\| report\.html\s*$", ran.log, re.MULTILINE)
+
+
+def test_the_composite_action_takes_another_command(act_here: Act, github: FakeGitHub, official_actions: list[str]):
+    composite_job(act_here, args="collect '*.xml' --time-unit seconds")
+    ran = act_here.run(github, "fork", *official_actions, runner=THIS_MACHINE)
+    assert ran.code == 0, ran.log
+    assert [artifact.name.startswith("ci-bridge-bundle-") for artifact in github.artifacts] == [True]
+    assert not github.comments(42)
 
 
 def free_port() -> str:

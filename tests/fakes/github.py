@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from tests.contracts.checker import Checker, load_contract, without_prefix
 from tests.fakes.github_results import Blobs, Results
@@ -53,6 +54,7 @@ ROUTES = (
     _route("GET", "/user", "_user"),
     _route("POST", "/graphql", "_graphql"),
     _route("GET", REPO, "_repository", "metadata:read"),
+    _route("GET", f"{REPO}/branches/{{branch}}", "_branch", "contents:read"),
     _route("POST", f"{REPO}/check-runs", "_create_check_run", "checks:write"),
     _route("GET", f"{REPO}/check-runs/{{key}}", "_get_check_run", "checks:read"),
     _route("PATCH", f"{REPO}/check-runs/{{key}}", "_update_check_run", "checks:write"),
@@ -350,6 +352,13 @@ class FakeGitHub:
 
     def _repository(self, token: Token, _: Request, repository: Repository) -> Response:
         return Response.json(200, self.show.repository(repository, token))
+
+    def _branch(self, token: Token, _: Request, repository: Repository, branch: str) -> Response:
+        name = unquote(branch)
+        built = {run.head_branch for run in repository.runs.values() if run.head_repository is repository}
+        if name not in {repository.default_branch, *repository.protected, *built}:
+            raise Refusal(404, "Branch not found")
+        return Response.json(200, {"name": name, "protected": name in repository.protected})
 
     # -- checks and statuses -------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ def job_environment(
     number: int = 42,
     sha: str | None = None,
     branch: str | None = None,
+    base: str = "main",
     token: str | None = "",
     uploads: bool = True,
 ) -> dict[str, str]:
@@ -41,10 +42,11 @@ def job_environment(
         number: Of the pull request.
         sha: Head of the pull request, else the commit of the event.
         branch: Of the pull request's source, else of the event.
+        base: Branch that a pull request is for.
         token: What ``GITHUB_TOKEN`` holds: the job's own if empty, none if None.
         uploads: False as in a ``run:`` step, which gets no runtime token.
     """
-    made = _Event(github, event, number, sha, branch)
+    made = _Event(github, event, number, sha, branch, base)
     if run is None:
         run = github.add_run(made.word, made.run_sha, made.run_branch, head_repository=made.head)
     started = github.add_job(run, job)
@@ -79,7 +81,7 @@ def job_environment(
         "GITHUB_REF": made.ref,
         "GITHUB_REF_NAME": made.ref.removeprefix("refs/heads/").removeprefix("refs/tags/").removeprefix("refs/pull/"),
         "GITHUB_REF_TYPE": "tag" if made.ref.startswith("refs/tags/") else "branch",
-        "GITHUB_REF_PROTECTED": "false",
+        "GITHUB_REF_PROTECTED": str(made.ref.removeprefix("refs/heads/") in github.repository.protected).lower(),
         "GITHUB_HEAD_REF": made.head_ref,
         "GITHUB_BASE_REF": made.base_ref,
         "RUNNER_OS": "Linux",
@@ -103,13 +105,15 @@ def runtime(github: FakeGitHub, job: Job) -> dict[str, str]:
 class _Event:
     """One event as variables and payload."""
 
-    def __init__(self, github: FakeGitHub, event: str, number: int, sha: str | None, branch: str | None) -> None:
+    def __init__(
+        self, github: FakeGitHub, event: str, number: int, sha: str | None, branch: str | None, base: str
+    ) -> None:
         self.word = {"tag": "push", "fork": "pull_request", "fork_target": "pull_request_target"}.get(event, event)
         self.head: Repository = github.repository
         self.head_ref = self.base_ref = ""
         self.payload: dict[str, Any] = {"repository": _repository(github.repository)}
         if self.word in ("pull_request", "pull_request_target"):
-            self._pull_request(github, event, number, sha or HEAD, branch or "feature")
+            self._pull_request(github, event, number, sha or HEAD, branch or "feature", base)
         elif event == "workflow_run":
             self._workflow_run(github, number, sha or HEAD, branch or "feature")
         else:
@@ -124,24 +128,24 @@ class _Event:
                     "head_ref": self.ref, "head_sha": self.sha, "base_ref": "refs/heads/main", "base_sha": BASE,
                 }  # fmt: skip
 
-    def _pull_request(self, github: FakeGitHub, event: str, number: int, sha: str, branch: str) -> None:
+    def _pull_request(self, github: FakeGitHub, event: str, number: int, sha: str, branch: str, base: str) -> None:
         if event.startswith("fork"):
             self.head = github.repositories.get("stranger/shop") or github.add_repository(
                 "stranger/shop", github.repository
             )
         if number not in github.repository.pulls:
-            github.add_pull(number, sha, branch=branch, head=self.head)
+            github.add_pull(number, sha, branch=branch, head=self.head, base=base)
         target = self.word == "pull_request_target"
         self.sha = BASE if target else MERGE
-        self.ref = "refs/heads/main" if target else f"refs/pull/{number}/merge"
-        self.head_ref, self.base_ref = branch, "main"
+        self.ref = f"refs/heads/{base}" if target else f"refs/pull/{number}/merge"
+        self.head_ref, self.base_ref = branch, base
         self.run_sha, self.run_branch = sha, branch
         self.payload |= {
             "number": number,
             "pull_request": {
                 "number": number,
                 "head": {"ref": branch, "sha": sha, "repo": _repository(self.head)},
-                "base": {"ref": "main", "sha": BASE, "repo": _repository(github.repository)},
+                "base": {"ref": base, "sha": BASE, "repo": _repository(github.repository)},
             },
         }
 

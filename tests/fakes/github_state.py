@@ -81,6 +81,7 @@ class Repository:
         known: The commits it has; None for any that looks like one.
         private: Where True, reading needs permissions too.
         retention: Most days that an artifact may be kept.
+        protected: Branches that the project's rules protect.
     """
 
     id: int
@@ -90,6 +91,7 @@ class Repository:
     default_branch: str = "main"
     retention: int = 90
     known: set[str] | None = None
+    protected: set[str] = field(default_factory=set)
     check_runs: list[CheckRun] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)

@@ -88,7 +88,26 @@ def test_a_path_that_looks_like_a_pattern_is_found_as_it_is(tmp_path: Path) -> N
 
 def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.xml")
-    assert find(tmp_path, "a.xml", "build/**/*.xml").notes == ["nothing matches 'build/**/*.xml'"]
+    assert find(tmp_path, "a.xml", "build/**/*.xml").notes == [f"nothing matches 'build/**/*.xml' in {tmp_path}"]
+
+
+def test_a_pattern_that_is_one_folder_off_is_answered_with_one_that_is_not(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/reports/r.xml", "out/report.xml", "out/.ci-bridge")
+    for pattern in ("reports/**/*.xml", "reports/r.xml"):
+        search = find(tmp_path, pattern)
+        [told] = search.notes or [rejected.note for rejected in search.rejected]
+        assert told.endswith(f"; sub/reports/r.xml is there: did you mean '**/{pattern}'?")
+    [told] = find(tmp_path / "sub", "sub/reports/*.xml").notes
+    assert told.endswith("; reports/r.xml is there: did you mean 'reports/*.xml'?")
+    assert "mean" not in find(tmp_path, "report.xml", "nowhere/*.xml", "../x*.xml", "/no/*.xml").notes[0]
+
+
+@pytest.mark.parametrize("name", ["report.xml", "artifacts/run/a.xml", "history.sqlite.read.json"])
+def test_what_we_wrote_is_passed_over_in_any_folder_that_bears_our_mark(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"out/{name}", f"theirs/{name}", "out/.ci-bridge", "out/results/report.xml")
+    search = find(tmp_path, "**/*.xml", "**/*.json", "out")
+    assert set(shown(search)) == {f"theirs/{name}", "out/results/report.xml"}
+    assert search.rejected == []
 
 
 def test_a_named_file_that_is_missing_is_unreadable(tmp_path: Path) -> None:
@@ -223,7 +242,7 @@ def test_an_empty_pattern_finds_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "a.xml")
     search = find(tmp_path, "", " ")
     assert search.files == []
-    assert search.notes == ["nothing matches ''", "nothing matches ' '"]
+    assert search.notes == [f"nothing matches '' in {tmp_path}", f"nothing matches ' ' in {tmp_path}"]
 
 
 def test_braces_do_not_explode(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_named_file_that_is_no_result_is_unreadable(tmp_path: Path) -> None:
 
 def test_nothing_found_is_said_and_holds_no_case(tmp_path: Path) -> None:
     with read_results(["build/**/*.xml"], workspace=tmp_path) as results:
-        assert results.notes == ["nothing matches 'build/**/*.xml'"]
+        assert results.notes == [f"nothing matches 'build/**/*.xml' in {tmp_path}"]
         assert results.totals.total == 0
         assert list(results.rows()) == []
 

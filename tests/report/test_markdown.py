@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from ci_bridge.errors import ConfigError
 from ci_bridge.models import (
+    BuildContext,
     Case,
     Evidence,
+    FailureGroup,
     FileState,
     InputFile,
     JudgedCase,
@@ -105,7 +108,8 @@ def test_a_green_unchanged_run_is_one_line() -> None:
     )
     marker, line, end = render_comment(report).split("\n")
     assert marker.startswith("<!--")
-    assert line.startswith("✅ **1 test passed · 1 skipped** · 250 ms · <sub>1 file · compared with")
+    assert line.startswith("✅ **1 test passed · 1 skipped** · 250 ms · compared with <code>main")
+    assert "<sub>" not in line and "1 file" not in line
     assert end == ""
 
 
@@ -138,7 +142,7 @@ def test_the_least_valuable_gives_way_first_and_a_line_says_what_is_missing() ->
     assert body.count("test&#95;known") == 0
     assert body.count("<code>tests&#47;test&#95;cart&#46;py&#58;&#58;test&#95;") > 10
     assert "30 known failures" in body
-    assert "all of it is in the [full report](<https://ci.example.com/report.html>)" in body
+    assert "long texts; see the [full report](<https://ci.example.com/report.html>)." in body
 
 
 def test_what_is_shown_and_what_is_left_out_add_up() -> None:
@@ -262,8 +266,76 @@ def test_a_custom_template_cannot_plant_a_second_marker(tmp_path: Path) -> None:
 
 
 def test_a_local_report_is_named_and_not_linked() -> None:
-    body = render_comment(rich_report(links={"report": "out/report.html"}))
+    body = render_comment(rich_report(links={"html": "out/report.html"}))
     assert "full report <code>out&#47;report&#46;html</code>" in body
+
+
+def test_what_is_left_out_is_only_said_to_be_where_it_is() -> None:
+    page = BuildContext("ci", build_url="https://ci.example.com/1", workspace="/work")
+    report = replace(many_failures(30), context=page)
+    places = {
+        "; see the [full report](<https://ci.example.com/a/1>).": {
+            "report": "https://ci.example.com/a/1", "summary": "https://ci.example.com/1", "html": "/work/out/r.html",
+        },
+        "; see the [build page](<https://ci.example.com/1>).": {
+            "summary": "https://ci.example.com/1", "html": "/work/out/r.html",
+        },
+        "; see the full report <code>out&#47;r&#46;html</code>.": {"html": "/work/out/r.html"},
+        "long texts.": {},
+    }  # fmt: skip
+    for told, links in places.items():
+        body = render_comment(replace(report, links=links), limit=6_000)
+        line = next(line for line in body.splitlines() if line.startswith("Left out here"))
+        assert line.endswith(told), line
+        footer = "full report" if "report" in links else "build page"
+        assert f"[{footer}](<https://ci.example.com/" in body.splitlines()[-1]
+
+
+def test_the_heading_begins_with_the_verdict_and_the_job_is_below() -> None:
+    first, second = (rich_report(context=BuildContext("ci", job_name=job)) for job in ("unit", "<b>e2e</b>"))
+    for body in (render_comment(first), render_comment(first, template="detailed"), render_summary(first)):
+        heading = next(line for line in body.splitlines() if line.startswith("#"))
+        assert re.fullmatch(r"###? ❌ 1 new failure · .*", heading) and "unit" not in heading
+        assert "| <code>unit</code> | 20 (+2) |" in body and "<sub><code>unit</code> · " in body
+    other = render_comment(second)
+    assert "| <code>&#60;b&#62;e2e&#60;&#47;b&#62;</code> | 20 (+2) |" in other
+    assert other != render_comment(first)
+    titled = render_comment(replace(first, title="Nightly"))
+    assert "### ❌ Nightly: 1 new failure" in titled
+    green = report_of([passed()], judgement=Judgement(baseline=baseline()), context=first.context, title="Nightly")
+    assert render_comment(green).splitlines()[1].startswith("✅ **Nightly: 1 test passed** (−2) · 250 ms · <code>unit")
+
+
+def test_a_failure_links_its_line_of_code() -> None:
+    case = failed()
+    url = "https://github.com/acme/shop/blob/abc/tests/a%20%22b.py#L12"
+    report = rich_report(sources={case.identity: ('a "b.py:12', url)})
+    for body in (render_comment(report), render_summary(report)):
+        assert f'<a href="{url}"><code>a &#34;b&#46;py&#58;12</code></a>' in body
+        assert body.count("<a href=") == 1
+    refused = rich_report(sources={case.identity: ("x:1", "javascript:alert(1)")})
+    assert "<a href" not in render_comment(refused) and "javascript" not in render_comment(refused)
+
+
+def test_where_nothing_was_read_there_are_no_zeros_and_nothing_was_compared() -> None:
+    results = MemoryResults([], files=(), notes=["nothing matches 'x'"])
+    report = report_of(results, judgement=Judgement(baseline=baseline()), state=RunState.NO_RESULTS)
+    for body in (render_comment(report), render_summary(report)):
+        assert "- <code>nothing matches &#39;x&#39;</code>\n" in body
+        assert "all files" not in body and "compared with" not in body and "| 0 |" not in body
+
+
+def test_with_very_many_failures_their_common_errors_come_first() -> None:
+    def order(number: int) -> list[str]:
+        report = many_failures(number)
+        members = tuple(item.case.identity for item in report.judgement.judged)
+        groups = (FailureGroup("AssertionError: # != #", "assertion", members),)
+        body = render_comment(replace(report, judgement=replace(report.judgement, groups=groups)))
+        assert "Same error" in body and len(body) <= 65_536
+        return re.findall(r"(?:<b>|\*\*)(New failures|Known failures|Same error)", body)
+
+    assert order(25) == ["New failures", "Known failures", "Same error"]
+    assert order(300) == ["Same error", "New failures", "Known failures"]
 
 
 def test_the_group_of_a_cause_lists_its_members() -> None:

@@ -30,7 +30,7 @@ from ci_bridge.platforms._read import (
     via,
     without_slash,
 )
-from ci_bridge.protocols import Adapter, Environment, Finding, Platform
+from ci_bridge.protocols import Adapter, Environment, Finding, Platform, WebPages
 
 _QUEUE = re.compile(r"(?:refs/heads/)?(gh-readonly-queue/(.+)/pr-([1-9][0-9]{0,18})-[0-9A-Za-z]+)")
 
@@ -223,4 +223,5 @@ platform = Platform(
     pipeline_folder=".github/workflows",
     upload_step=_UPLOAD_STEP,
     weekly_line='schedule: [{cron: "17 4 * * 1"}]  # under `on:` of the workflow',
+    pages=WebPages("commit/{sha}", "pull/{number}", "blob/{sha}/{path}#L{line}"),
 )

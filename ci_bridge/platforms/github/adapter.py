@@ -98,6 +98,7 @@ class GitHubAdapter(
 
     max_annotations = check_runs.MAX_ANNOTATIONS
     max_comment_size = 65_536
+    max_page_size = check_runs.MAX_TEXT
     store_expires = True
 
     def __init__(

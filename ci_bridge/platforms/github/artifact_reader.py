@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from ci_bridge.atomic import open_atomically
-from ci_bridge.errors import PlatformError
+from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.models import Artifact, ArtifactQuery, BuildContext, StoredObject
 from ci_bridge.platforms._http import OriginSession
 from ci_bridge.platforms.github import artifact_names, single_zip
@@ -54,6 +55,7 @@ class ArtifactReader:
         self._url = f"{session.origin}{root}{self._path}"
         self._is_protected = is_protected
         self._default_branch = context.default_branch
+        self._protected_base: bool | None = None
         self._of_workflow = RunOrigins(lists, self._path, workflow)
         self._of_repository = RunOrigins(lists, self._path, "") if workflow else self._of_workflow
 
@@ -183,7 +185,20 @@ class ArtifactReader:
         branches = {self._default_branch}
         if self._is_protected and self._context.branch and self._context.event in TRUSTED_EVENTS:
             branches.add(self._context.branch)
+        base = self._context.pr_base_branch
+        if base and base not in branches and self._is_protected_base(base):
+            branches.add(base)
         return branches
+
+    def _is_protected_base(self, branch: str) -> bool:
+        """True if the API says that the branch which a pull request is for is protected; asked once."""
+        if self._protected_base is None:
+            try:
+                _, facts = self._lists.get(f"{self._path}/branches/{quote(branch, safe='')}", {})
+                self._protected_base = facts["protected"] is True
+            except (NotFoundError, PermissionDeniedError):
+                self._protected_base = False
+        return self._protected_base
 
 
 def _object(facts: Mapping[str, Any]) -> StoredObject:

@@ -30,12 +30,15 @@ _WORDS = {"cancelled": "cancelled", "aborted": "cancelled", "timeout": "timed_ou
 def facts_of(run: TestRun, context: BuildContext) -> dict[str, Any]:
     """The fields of a check run but ``head_sha``, as the API wants them."""
     title = _cut(" ".join((run.title or run.name or "Tests").split()), MAX_TITLE)
+    output = {"title": title, "summary": _cut(run.text.strip() or title, MAX_TEXT)}
+    if run.page:
+        output["text"] = _cut(run.page, MAX_TEXT)
     facts: dict[str, Any] = {
         "name": name_of(run),
         "external_id": run.id,
         "started_at": run.created_at,
         "status": "in_progress",
-        "output": {"title": title, "summary": _cut(run.text.strip() or title, MAX_TEXT)},
+        "output": output,
     }
     if run.state is not RunState.PENDING:
         facts["status"] = "completed"

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ci_bridge.atomic import open_atomically, open_regular, read_small, write_atomically
+from ci_bridge.atomic import WRITABLE, open_atomically, open_regular, read_small, why_unwritable, write_atomically
 from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.models import (
     Annotation,
@@ -109,7 +109,7 @@ class LocalAdapter(
 
     def list_comments(self, pr_number: str) -> Iterable[Comment]:
         folder = self._root / "comments" / f"pr-{_safe(pr_number)}"
-        with _errors_of(folder):
+        with self._errors_of(folder):
             paths = sorted(folder.glob("*.md"), key=lambda path: path.name) if folder.is_dir() else []
             limit = 4 * self.max_comment_size  # bytes of the longest comment
             found = []
@@ -123,7 +123,7 @@ class LocalAdapter(
     def create_comment(self, pr_number: str, body: str) -> Comment:
         # Numbered, and no number is given twice: what appears later has a later name, so that the oldest stays it.
         folder = self._folder("comments", f"pr-{_safe(pr_number)}")
-        with _errors_of(folder):
+        with self._errors_of(folder):
             while True:
                 taken = [int(path.stem) for path in folder.iterdir() if re.fullmatch(r"[0-9]+", path.stem)]
                 name = f"{max(taken, default=0) + 1:06}"
@@ -139,7 +139,7 @@ class LocalAdapter(
 
     def delete_comment(self, pr_number: str, comment_id: str) -> None:
         path = self._root / "comments" / f"pr-{_safe(pr_number)}" / f"{_safe(comment_id)}.md"
-        with _errors_of(path), suppress(FileNotFoundError):
+        with self._errors_of(path), suppress(FileNotFoundError):
             # Its number stays taken: who has yet to delete it must not find another comment there.
             os.truncate(path.rename(path.with_suffix(".gone")), 0)
 
@@ -163,7 +163,7 @@ class LocalAdapter(
                 break
             name = f"{_safe(artifact.name)}-{number}"  # another file of this name is never replaced
         name = target.name
-        with _errors_of(target), path.open("rb") as source, open_atomically(target) as out:
+        with self._errors_of(target), path.open("rb") as source, open_atomically(target) as out:
             digest = hashlib.sha256()
             while chunk := source.read(1 << 20):
                 digest.update(chunk)
@@ -196,14 +196,14 @@ class LocalAdapter(
         source = (self._root / "artifacts" / artifact.id).resolve()
         if not source.is_relative_to((self._root / "artifacts").resolve()) or not source.is_file():
             raise NotFoundError(f"artifact {artifact.name!r} is gone from {self._root / 'artifacts'}")
-        with _errors_of(to), open_regular(source) as stream, open_atomically(to) as out:
+        with self._errors_of(to), open_regular(source) as stream, open_atomically(to) as out:
             shutil.copyfileobj(stream, out, 1 << 20)
 
     def record_metric(self, metric: Metric) -> None:
         folder = self._folder("metrics")
         line = json.dumps(asdict(metric), default=_plain, allow_nan=False, sort_keys=True) + "\n"
         target = folder / f"{_safe(metric.run_id or 'no-run')}.jsonl"
-        with _errors_of(target):
+        with self._errors_of(target):
             # One write of one line to a file opened for appending is whole even with two writers.
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
@@ -240,15 +240,26 @@ class LocalAdapter(
     def _folder(self, *parts: str) -> Path:
         """Make a folder below the root; one that a link leads elsewhere is refused."""
         folder = self._root.joinpath(*parts)
-        with _errors_of(folder):
+        with self._errors_of(folder):
             if not folder.resolve().is_relative_to(self._root.resolve()):
                 raise PermissionDeniedError(f"{folder} is a link that leads outside {self._root}", hint="remove it")
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @contextmanager
+    def _errors_of(self, path: Path) -> Iterator[None]:
+        """Translate what the file system says, once, at the door."""
+        try:
+            yield
+        except OSError as error:
+            # Where nothing can be written at all, every delivery says the same.
+            reason = why_unwritable(self._root) or f"{path}: {error.strerror or error} ({WRITABLE})"
+            kind = PermissionDeniedError if isinstance(error, PermissionError) else PlatformError
+            raise kind(reason) from error
+
     def _write(self, text: str, *parts: str) -> str:
         target = self._folder(*parts[:-1]) / parts[-1]
-        with _errors_of(target):
+        with self._errors_of(target):
             write_atomically(target, text)
         return str(target)
 
@@ -257,7 +268,7 @@ class LocalAdapter(
 
     def _artifacts(self) -> Iterator[Artifact]:
         folder = self._root / "artifacts"
-        with _errors_of(folder):
+        with self._errors_of(folder):
             for index in folder.glob(f"*/*/.*{_INDEX_SUFFIX}"):
                 if artifact := _read_index(index, folder):
                     yield artifact
@@ -268,7 +279,7 @@ class LocalAdapter(
             path = folder / artifact.id
             if artifact.expires_at is None or artifact.expires_at > now:
                 continue
-            with _errors_of(path):
+            with self._errors_of(path):
                 path.unlink(missing_ok=True)
                 path.with_name(f".{path.name}{_INDEX_SUFFIX}").unlink(missing_ok=True)
                 for empty in (path.parent, path.parent.parent):
@@ -312,14 +323,3 @@ def _safe(name: str) -> str:
     if kept == name:
         return name
     return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
-
-
-@contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Translate what the file system says, once, at the door."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        kind = PermissionDeniedError if isinstance(error, PermissionError) else PlatformError
-        raise kind(f"{path}: {reason}", hint="give artifact_dir a writable folder with free space") from error

@@ -68,6 +68,10 @@ def test_a_walk_through_the_adapter_reaches_every_operation_of_the_contracts(
     adapter.annotate(tour.ANNOTATIONS)
     list(probe(adapter, read_context(env)))
     adapter.close()
+    (tmp_path / "release").mkdir()
+    elsewhere = opened(job_environment(github, tmp_path / "release", "pull_request", number=44, base="release/1.x"))
+    assert tour.remember(elsewhere) == ["history-base"]
+    elsewhere.close()
     (tmp_path / "trusted").mkdir()
     publishing = opened(job_environment(github, tmp_path / "trusted", "workflow_run", number=43, sha="d" * 40))
     assert [pull.number for pull in publishing.pull_requests_of("d" * 40)] == ["43"]

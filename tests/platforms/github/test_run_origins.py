@@ -17,7 +17,7 @@ from ci_bridge.protocols import Listing
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, job_environment
-from tests.fakes.server import failing
+from tests.fakes.server import Fault, Response, failing
 from tests.platforms.github.opened import job_folder, open_env, open_job
 from tests.platforms.github.test_artifacts import SEGMENT, store
 from tests.platforms.github.test_delivery import receipt, report
@@ -185,3 +185,65 @@ def test_a_page_that_could_not_be_read_is_read_at_the_next_try(github: FakeGitHu
         adapter.list_objects(BASE, 20)
     assert [one.id for one in found(adapter, BASE, 20)] == [number]
     assert not github.api.requests(path="/actions/runs/")
+
+
+def release(github: FakeGitHub, folder: Path, branch: str = "release/1.x", failures: int = 1) -> None:
+    """A push to another branch than the default one."""
+    adapter = open_job(github, folder, "push", branch=branch)
+    report(adapter, work(folder), failures=failures)
+    adapter.close()
+
+
+def merge_into(github: FakeGitHub, folder: Path, base: str = "release/1.x", **more: Any) -> ReportOutcome:
+    """The build of a pull request into this branch, with one failure."""
+    adapter = open_job(github, folder, base=base, **more)
+    outcome = report(adapter, work(folder), failures=1)
+    adapter.close()
+    return outcome
+
+
+def compared(outcome: ReportOutcome) -> tuple[list[str], str | None]:
+    """The verdicts, and the branch that they come from."""
+    base = outcome.report.judgement.baseline
+    return verdicts(outcome), base and base.branch
+
+
+def test_a_pull_request_into_a_branch_without_a_history_is_compared_with_the_default_branch(
+    github: FakeGitHub, tmp_path: Path
+) -> None:
+    job(github, tmp_path)
+    assert compared(merge_into(github, tmp_path)) == (["known"], "main")
+
+
+def test_a_pull_request_into_a_protected_branch_is_compared_with_that_branch(
+    github: FakeGitHub, tmp_path: Path
+) -> None:
+    github.repository.protected.add("release/1.x")
+    report(open_job(github, tmp_path, "push"), work(tmp_path))
+    release(github, tmp_path)
+    # The test passed on main and fails on the release branch.
+    assert compared(merge_into(github, tmp_path)) == (["known"], "release/1.x")
+    assert compared(merge_into(github, tmp_path, base="main", number=43)) == (["new"], "main")
+    (asked,) = github.api.requests(path="/branches/")
+    assert asked.target.endswith("/branches/release%2F1.x")
+
+
+@pytest.mark.parametrize("refusal", [None, 403, 404])
+def test_what_an_unprotected_branch_has_stored_judges_no_pull_request(
+    github: FakeGitHub, tmp_path: Path, refusal: int | None
+) -> None:
+    report(open_job(github, tmp_path, "push"), work(tmp_path))
+    release(github, tmp_path)
+    if refusal:  # whoever cannot find out believes nothing
+        github.repository.protected.add("release/1.x")
+        answer = Response.json(refusal, {"message": "Resource not accessible by integration"})
+        github.api.inject(Fault(str(refusal), answer, path="/branches/", times=None, honest=True))
+    outcome = merge_into(github, tmp_path)
+    assert compared(outcome) == (["new"], "main")
+    assert receipt(outcome, "history").state == "sent"
+
+
+def test_a_pull_request_into_the_default_branch_asks_for_no_branch(github: FakeGitHub, tmp_path: Path) -> None:
+    release(github, tmp_path, "main")
+    merge_into(github, tmp_path, "main")
+    assert not github.api.requests(path="/branches/")
