@@ -239,9 +239,7 @@ def green(tmp_path: Path) -> bytes:
     return bundle_bytes(tmp_path, GREEN)
 
 
-def test_another_bundle_of_the_same_job_and_attempt_hides_no_failure(
-    tmp_path: Path, bundle: bytes, green: bytes
-) -> None:
+def test_another_bundle_of_the_same_job_and_attempt_hides_no_failure(tmp_path: Path, bundle: bytes) -> None:
     hiding = GREEN.replace("test_one", "test_two")
     forged = bundle_bytes(tmp_path, hiding)
     for order in ((bundle, forged), (forged, bundle)):
@@ -291,7 +289,7 @@ def test_whatever_is_left_out_keeps_the_report_from_being_green(tmp_path: Path, 
         assert "1 file could not be read" in host.comments["42"][0].body
 
 
-def test_a_bundle_of_another_report_is_none_of_this_ones_business(tmp_path: Path, green: bytes) -> None:
+def test_a_bundle_of_another_report_is_none_of_this_ones_business(tmp_path: Path) -> None:
     host = host_with(PULL)
     collected(tmp_path, host, GREEN)
     collected(tmp_path, host, RED, comment_title="Lint")

@@ -342,7 +342,7 @@ def test_all_pages_of_comments_are_listed_in_order(github: FakeGitHub, adapter: 
     assert len(github.calls) == 3
 
 
-def test_a_next_page_elsewhere_is_not_fetched(github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path) -> None:
+def test_a_next_page_elsewhere_is_not_fetched(github: FakeGitHub, adapter: GitHubActionAdapter) -> None:
     thief = FakeServer(lambda _request: Response.json(200, []))
     try:
         link = {"Link": f'<{thief.origin}/repos/acme/shop/issues/42/comments?page=2>; rel="next"'}

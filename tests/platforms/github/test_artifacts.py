@@ -290,9 +290,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_archive_is_refused_and_leaves_nothing(
-    github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path, name: str
-) -> None:
+def test_an_odd_archive_is_refused(github: FakeGitHub, adapter: GitHubActionAdapter, name: str) -> None:
     artifact = github.add_artifact(f"{SEGMENT}1", ODD[name], github.add_run())
     stored = StoredObject(str(artifact.id), f"{SEGMENT}1", datetime.now(UTC))
     assert isinstance(error_of(lambda: adapter.get_object(stored, 100 << 20)), PlatformError)
@@ -495,7 +493,7 @@ def test_nothing_is_deleted(adapter: GitHubActionAdapter) -> None:
 
 
 def test_a_disk_that_takes_nothing_is_one_of_our_errors(
-    github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    adapter: GitHubActionAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = adapter.put_object(f"{SEGMENT}1", b"data", 3)
     source = tmp_path / "source"

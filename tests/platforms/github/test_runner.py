@@ -84,7 +84,7 @@ def test_what_is_no_name_is_no_output(tmp_path: Path, name: str) -> None:
         runner(tmp_path).set_outputs({name: "x"})
 
 
-def test_a_mask_is_escaped_as_the_toolkit_does(tmp_path: Path) -> None:
+def test_a_mask_is_escaped_as_the_toolkit_does() -> None:
     out = io.StringIO()
     adapter = RunnerAdapter(BuildContext("github"), {}, stdout=out)
     adapter.add_mask("a%b\r\nc")
