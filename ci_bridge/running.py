@@ -308,7 +308,8 @@ async def _run_shown(
     live = asyncio.create_task(_show(client, watch, looker, shown, lambda: monotonic() - started, sleep))
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(shown.wait(), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await shown.wait()
         started = monotonic()
         problem = command.start()
         await waiter.run(command.wait)
@@ -373,7 +374,8 @@ async def _cancelled(client: Client) -> None:
     """Leave no run behind that seems to go on for ever."""
     run_id = client.get_ci_status()["test_run_id"]
     if run_id:
-        await asyncio.wait_for(client.update_test_run(run_id, {"status": "cancelled"}), GRACE_SECONDS)
+        async with asyncio.timeout(GRACE_SECONDS):
+            await client.update_test_run(run_id, {"status": "cancelled"})
 
 
 def not_counted(ignored: Sequence[str]) -> str:

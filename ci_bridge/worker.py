@@ -43,10 +43,12 @@ class Worker:
             self._thread.start()
         self._jobs.put((function, loop, future))
         try:
-            return await asyncio.wait_for(future, timeout)
+            # Not wait_for(): before Python 3.12 it passes over a cancellation that meets a finished call.
+            async with asyncio.timeout(timeout):
+                return await future
         except TimeoutError:
             if not future.cancelled():
-                raise  # the function's own
+                return future.result()  # done in the last moment; or the error is the function's own
             self._abandon()
             raise TimedOutError(f"no answer within {timeout:.3g} s") from None
 

@@ -68,3 +68,29 @@ def test_a_timeout_of_the_function_itself_is_its_own_error() -> None:
         worker.close()
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_a_cancellation_that_meets_a_finished_call_counts(timeout: float | None) -> None:
+    began_again = False
+
+    async def body() -> None:
+        nonlocal began_again
+        worker, next_began = Worker(), threading.Event()
+
+        async def caller() -> None:
+            nonlocal began_again
+            await worker.run(lambda: None, timeout=timeout)
+            began_again = True
+
+        task = asyncio.create_task(caller())
+        following = asyncio.create_task(worker.run(next_began.set))
+        await asyncio.sleep(0)  # both are queued
+        assert next_began.wait(30)  # the first call has ended, and its caller does not know yet
+        await asyncio.sleep(0)  # its result is there, and its caller has not woken
+        task.cancel()
+        await asyncio.gather(task, following, return_exceptions=True)
+        worker.close()
+
+    asyncio.run(body())
+    assert not began_again
