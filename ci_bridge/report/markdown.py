@@ -25,6 +25,7 @@ from ci_bridge.report.sections import (
     Section,
     baseline_name,
     counts_of,
+    job_name,
     report_link,
     rest_link,
     sections_of,
@@ -173,7 +174,7 @@ def _values(
         "state": ours(str(report.state)),
         "title": ours(markdown_prose(report.title, 100)) if report.title != DEFAULT_TITLE else ours(""),
         "shard": ours(markdown_inline(report.shard, 100)),
-        "job": ours(markdown_inline(report.context.job_name or "", 100)),
+        "job": ours(markdown_inline(job_name(report), 100)),
         "quiet": _is_quiet(report, sections),
         "has_counts": report.results.totals.total > 0,
         "counts": _cells(counts),
@@ -254,7 +255,7 @@ def _left_out(
 
 
 def _footer(report: Report) -> str:
-    parts = [name] if (name := markdown_inline(report.context.job_name or "", 100)) else []
+    parts = [name] if (name := markdown_inline(job_name(report), 100)) else []
     files = [file for file in report.results.files if file.cases]
     if report.shards:
         parts.append(shards_text(report))

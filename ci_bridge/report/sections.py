@@ -33,7 +33,7 @@ from ci_bridge.report.wording import (
 )
 
 TITLES = {
-    "problems": "Files with problems",
+    "problems": "Problems",
     "new": "New failures",
     "unjudged": "Failures with nothing to compare to",
     "flaky": "Flaky",
@@ -49,7 +49,7 @@ TITLES = {
 """Key of a section -> its title, in the order of reading."""
 
 NOUNS = {
-    "problems": "file with problems|files with problems",
+    "problems": "problem",
     "new": "new failure",
     "unjudged": "failure with nothing to compare to|failures with nothing to compare to",
     "flaky": "flaky test",
@@ -342,6 +342,12 @@ def _cell(totals: Totals, of: str) -> int:
     if of == "passed":
         return totals.passed - totals.flaky
     return {"failed": totals.red, "flaky": totals.flaky, "skipped": totals.skipped}.get(of, totals.total)
+
+
+def job_name(report: Report) -> str:
+    """``Tests / unit``: which job of the build this report is of, empty if it is of none."""
+    context = report.context
+    return " / ".join(filter(None, (context.pipeline_name, context.job_name))) if context.job_name else ""
 
 
 def baseline_name(report: Report) -> str:

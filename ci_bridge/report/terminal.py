@@ -14,6 +14,7 @@ from ci_bridge.report.sections import (
     Section,
     baseline_name,
     counts_of,
+    job_name,
     report_file,
     sections_of,
     shard_rows,
@@ -138,7 +139,7 @@ class _Printer:
         report = self.report
         sign, word, style = _LOOKS.get(look(report)) or _SIGNS[report.state]
         verdict = f"{word if self.ascii_only else sign} {log_line(headline(report))}"
-        names = (log_line(report.title, 60), log_line(report.context.job_name or "", 40), log_line(report.shard, 40))
+        names = (log_line(report.title, 60), log_line(job_name(report), 80), log_line(report.shard, 40))
         title = " · ".join(filter(None, names))
         self.blank()
         self.line(verdict, f"bold {style}")
