@@ -18,12 +18,14 @@ from ci_bridge.commenting import comment
 from ci_bridge.delivery import Rung, log_rung, show_run, skipped
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
 from ci_bridge.protocols import (
+    Adapter,
     SupportsAnnotations,
     SupportsOutputs,
     SupportsStatus,
     SupportsSummary,
     SupportsTestRuns,
     SupportsUpload,
+    why_missing,
 )
 from ci_bridge.report import build_annotations, headline, render_summary, status_description
 from ci_bridge.report.markdown import render_brief
@@ -71,7 +73,8 @@ async def send_all(
 async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
     adapter = place.adapter
     if not isinstance(adapter, SupportsOutputs):
-        return Receipt(False, "", None, "this platform takes no outputs", "outputs", "unsupported")
+        reason = why_missing(adapter, "outputs", "this platform takes no outputs")
+        return Receipt(False, "", None, reason, "outputs", "unsupported")
     return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
 
 
@@ -124,7 +127,7 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
         return await place.courier.send(
             "summary",
             [
-                Rung("summary", None, "this platform shows no summary"),
+                Rung("summary", None, why_missing(adapter, "summary", "this platform shows no summary")),
                 log_rung(lambda: headline(report), place.log, place.courier.patterns),
             ],
         )
@@ -137,7 +140,8 @@ async def _annotations(place: Workplace, report: Report, tracked: Sequence[str])
     if settings.annotations == "none":
         return skipped("annotations", "annotations = none")
     if not isinstance(adapter, SupportsAnnotations):
-        return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
+        reason = why_missing(adapter, "annotations", "this platform shows no annotations")
+        return Receipt(False, "", None, reason, "annotations", "unsupported")
     limit = min(settings.max_annotations, adapter.max_annotations)
     remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
     # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
@@ -189,7 +193,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
         rungs.append(Rung("run", lambda: show_run(adapter, run).url))
     sha = report.run.commit_sha or context.status_sha
     if not isinstance(host, SupportsStatus):
-        rungs.append(Rung("status", None, "this code host takes no commit statuses"))
+        rungs.append(Rung("status", None, why_missing(host, "status", "this code host takes no commit statuses")))
     elif not sha:
         rungs.append(Rung("status", None, "the commit is not known"))
     else:
@@ -218,7 +222,7 @@ def _no_uploads(place: Workplace) -> Receipt | None:
     if "reports" not in place.settings.artifact_categories:
         return skipped("artifacts", "artifact_categories leaves out reports")
     if not isinstance(place.adapter, SupportsUpload):
-        return staged_receipt("artifacts", str(place.directory))
+        return staged_receipt(place.adapter, "artifacts", str(place.directory))
     return None
 
 
@@ -246,8 +250,8 @@ async def _upload_report(place: Workplace, report: Report, path: Path, share: fl
 
 def staged_receipt(channel: str, url: str) -> Receipt:
     """The receipt of a file that waits in the staging folder for the platform's own step."""
-    reason = "this platform's files go up by its own step; they wait in artifact_dir"
-    return Receipt(True, "folder", url, reason, channel, "degraded")
+    reason = why_missing(adapter, "upload", "this platform's files go up by its own step")
+    return Receipt(True, "folder", url, f"{reason}; they wait in artifact_dir", channel, "degraded")
 
 
 async def upload(

@@ -375,7 +375,7 @@ class Client(Remembering):
         name = self._masker.clean(name)
         artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
         if not isinstance(self._adapter, SupportsUpload):
-            return staged_receipt("artifacts", str(path))
+            return staged_receipt(self._adapter, "artifacts", str(path))
         receipt = await upload(self._workplace(), path, artifact, channel="artifacts", share=1.0)
         if receipt and run_id in self._runs:
             self._runs[run_id].artifacts.append(replace(artifact, url=receipt.url))

@@ -16,8 +16,8 @@ from ci_bridge.history import History
 from ci_bridge.legs import leg_of
 from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
 from ci_bridge.models import Receipt, Report, RunState, StoredObject
-from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
-from ci_bridge.report import headline, render_comment, render_summary
+from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary, why_missing
+from ci_bridge.report import headline, render_comment
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.web import source_links
@@ -153,9 +153,7 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
     quiet = settings.pr_comment_on_failure_only and report.state in (RunState.SUCCESS, RunState.PENDING)
     rungs = []
     if isinstance(host, SupportsComments):
-        body = render_comment(
-            report, template=settings.pr_comment_template, limit=host.max_comment_size, marker_key=key
-        )
+        body = _body(place, report, host.max_comment_size, key)
         recreate = notify and settings.comment_on_worse == "recreate" and await _is_worse(place, report, pr_number)
 
         def send() -> str | None:
@@ -164,7 +162,7 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
 
         rungs.append(Rung("comment", send))
     else:
-        rungs.append(Rung("comment", None, "this code host takes no comments"))
+        rungs.append(Rung("comment", None, why_missing(host, "comments", "this code host takes no comments")))
     adapter = place.adapter
     if isinstance(adapter, SupportsSummary):
         text = render_summary(report, limit_bytes=adapter.max_summary_size)
@@ -174,6 +172,17 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
     if receipt.via == "comment" and receipt.url is None and quiet:
         return replace(skipped("comment", "pr_comment_on_failure_only, and all is well"), via="comment")
     return receipt
+
+
+def _body(place: Workplace, report: Report, limit: int, key: str) -> str:
+    """The comment; by our own template where the user's, which was tried on this job's results, fails on the sum."""
+    try:
+        return render_comment(report, template=place.settings.pr_comment_template, limit=limit, marker_key=key)
+    except ConfigError as error:
+        if not report.shards:
+            raise
+        place.courier.warnings.append(f"the default template was used: {error}")
+        return render_comment(report, limit=limit, marker_key=key)
 
 
 def report_key(place: Workplace, run_id: str) -> str:

@@ -270,6 +270,20 @@ class SupportsPullRequests(Protocol):
         """
 
 
+@runtime_checkable
+class ExplainsGaps(Protocol):
+    """Knows why it lacks roles that its platform could fill."""
+
+    @abstractmethod
+    def why_not(self, capability: str) -> str:
+        """Why it lacks this one, and the next step; empty where it is not the platform's to fill."""
+
+
+def why_missing(adapter: object, capability: str, otherwise: str) -> str:
+    """Why an adapter lacks a role: in its own words, else ``otherwise``."""
+    return (adapter.why_not(capability) if isinstance(adapter, ExplainsGaps) else "") or otherwise
+
+
 ROLES: Mapping[str, type] = {
     "test_runs": SupportsTestRuns,
     "annotations": SupportsAnnotations,

@@ -39,7 +39,8 @@ from ci_bridge.models import (
     RunState,
     TestRun,
 )
-from ci_bridge.report import headline, render_markdown, write_ctrf, write_html, write_json, write_junit
+from ci_bridge.report import headline, render_comment, render_markdown, write_ctrf, write_html, write_json, write_junit
+from ci_bridge.report.templates import COMMENT_TEMPLATES, load_file
 from ci_bridge.travels import hand_on, recall
 from ci_bridge.web import page_links, source_links
 from ci_bridge.workplace import Workplace
@@ -120,8 +121,16 @@ def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
     Raises:
         ConfigError: ``artifact_dir`` is somebody else's.
     """
+    if template := _own_template(place.settings):
+        load_file(template)
     refuse_results(place.directory, patterns_of(place.settings, patterns), workspace=place.workspace)
     claim_folder(place.directory)
+
+
+def _own_template(settings: Settings) -> Path | None:
+    """The user's own template of the comment."""
+    name = settings.pr_comment_template
+    return Path(name) if settings.enable_pr_comments and name not in COMMENT_TEMPLATES else None
 
 
 async def run_report(
@@ -244,7 +253,13 @@ def finished(place: Workplace, report: Report) -> Report:
 
 
 async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()) -> ReportOutcome:
-    """Write the report files, then hand everything to the platform; nothing is remembered yet."""
+    """Write the report files, then hand everything to the platform; nothing is remembered yet.
+
+    Raises:
+        ConfigError: The comment's template cannot be used; nothing was sent.
+    """
+    if template := _own_template(place.settings):
+        await place.courier.worker.run(lambda: render_comment(report, template=template))
     files: dict[str, Path] = {}
     for file in report.results.files:
         logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")

@@ -188,6 +188,8 @@ class GitHubAdapter(
         if not annotations:
             return None
         ours = self._check_run
+        if ours is None and self._session.reads_only:
+            raise PermissionDeniedError(self._session.reads_only)
         if ours is None:
             raise PermissionDeniedError(
                 "annotations belong to a check run, and there is none",

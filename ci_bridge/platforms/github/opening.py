@@ -21,6 +21,8 @@ logger = logging.getLogger("ci_bridge")
 API_VERSION = "2022-11-28"
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
+FORK = "a fork's token only reads: see docs/getting-started-github.md, Pull requests from forks"
+
 _PERMISSIONS = (
     (re.compile(r"/check-runs"), "checks: write"),
     (re.compile(r"/statuses/"), "statuses: write"),
@@ -34,9 +36,8 @@ def permission_for(method: str, path: str, said: str = "") -> str:
     """What to do about a refusal: the line to add, and where no line helps."""
     if re.search("locked|archived", said):
         return "no permission helps against that"
+    # A look at checks and comments comes before writing them: what it names must be enough for that, too.
     line = next((line for pattern, line in _PERMISSIONS if pattern.search(path)), "contents: read")
-    if method == "GET":
-        line = line.replace("write", "read")
     hint = f"add `{line}` under `permissions:` of the job"
     if "/check-runs" in path:
         hint += "; classic tokens cannot write checks at all, `${{ github.token }}` can"
@@ -69,8 +70,8 @@ def open_adapter(
     if problem:
         logger.warning("only summary and outputs are delivered: %s", problem)
         if service is None:
-            return RunnerAdapter(context, env, stdout=out)
-        return ActionRunnerAdapter(context, env, stdout=out, service=service)
+            return RunnerAdapter(context, env, stdout=out, no_api=problem)
+        return ActionRunnerAdapter(context, env, stdout=out, service=service, no_api=problem)
 
     from ci_bridge.platforms.github.adapter import GitHubActionAdapter, GitHubAdapter  # loads the SDK
 
@@ -87,8 +88,9 @@ def open_adapter(
         },
         token_name=name,
         permission=permission_for,
+        reads_only=FORK if context.is_fork and context.event == "pull_request" else "",
     )
-    trigger = _trigger(env) if context.event == "workflow_run" else Trigger()
+    trigger = _trigger(env, context) if context.event == "workflow_run" else Trigger()
     if service is None:
         return GitHubAdapter(context, env, session=session, api_url=api_url, stdout=out, trigger=trigger)
     return GitHubActionAdapter(
@@ -96,19 +98,21 @@ def open_adapter(
     )
 
 
-def _trigger(env: Environment) -> Trigger:
+def _trigger(env: Environment, context: BuildContext) -> Trigger:
     event = read_json(Variables(env)("GITHUB_EVENT_PATH"))
 
     def told(key: str) -> str:
         fact = event(f"workflow_run.{key}")
         return fact.value if fact else ""
 
-    attempt = told("run_attempt")
+    attempt, number, page = told("run_attempt"), told("id"), context.repository_url
     return Trigger(
-        id=told("id"),
+        id=number,
         attempt=int(attempt) if re.fullmatch(r"[0-9]{1,9}", attempt) else 0,
         repository=told("head_repository.full_name"),
         branch=told("head_branch"),
+        pipeline=told("name"),
+        url=f"{page}/actions/runs/{number}" if page and re.fullmatch(r"[0-9]{1,19}", number) else "",
     )
 
 
