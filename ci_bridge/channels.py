@@ -248,7 +248,7 @@ async def _upload_report(place: Workplace, report: Report, path: Path, share: fl
     return await upload(place, path, artifact, channel="artifacts", mask=False, share=share)
 
 
-def staged_receipt(channel: str, url: str) -> Receipt:
+def staged_receipt(adapter: Adapter, channel: str, url: str) -> Receipt:
     """The receipt of a file that waits in the staging folder for the platform's own step."""
     reason = why_missing(adapter, "upload", "this platform's files go up by its own step")
     return Receipt(True, "folder", url, f"{reason}; they wait in artifact_dir", channel, "degraded")

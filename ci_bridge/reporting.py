@@ -119,7 +119,7 @@ def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
     """Refuse a configuration that cannot work before anything is run, written or sent; make the staging folder ours.
 
     Raises:
-        ConfigError: ``artifact_dir`` is somebody else's.
+        ConfigError: ``artifact_dir`` is somebody else's, or the comment's template is none.
     """
     if template := _own_template(place.settings):
         load_file(template)

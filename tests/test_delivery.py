@@ -303,16 +303,16 @@ class TestChannels:
     ) -> None:
         (tmp_path / "taken").write_text("a file")
         adapter = FakeAdapter()
-        with pytest.raises(ConfigError, match="artifact_dir = .* is a file|artifact_dir = .* lies below taken"):
+        with pytest.raises(ConfigError, match=r"artifact_dir = .* is a file|artifact_dir = .* lies below taken"):
             report(tmp_path, RED, adapter=adapter, config={"artifact_dir": folder}, context=PULL_REQUEST)
         assert not adapter.comments and not adapter.summaries
 
-    @pytest.mark.parametrize(("required", "code"), [([], 0), (["files"], 4), (["history"], 4), (["artifacts"], 4), (["comment"], 0)])
+    @pytest.mark.parametrize("required", ["", "files", "history", "artifacts", "comment"])
     def test_a_folder_that_cannot_be_written_costs_the_files_and_is_said_once(
-        self, tmp_path: Path, required: list[str], code: int
+        self, tmp_path: Path, required: str
     ) -> None:
         adapter = FakeAdapter()
-        config = {"artifact_dir": UNWRITABLE, "required_channels": required}
+        config = {"artifact_dir": UNWRITABLE, "required_channels": [required] if required else []}
         outcome = report(tmp_path, RED, adapter=adapter, config=config, context=PULL_REQUEST)
         files = receipt_of(outcome, "files")
         assert files.state == "failed"
@@ -320,7 +320,7 @@ class TestChannels:
         assert receipt_of(outcome, "history").reason == files.reason
         assert receipt_of(outcome, "comment").state == "sent"
         assert receipt_of(outcome, "artifacts").reason == "there is no report file to upload"
-        assert outcome.exit_code == code
+        assert outcome.exit_code == (4 if required in ("files", "history", "artifacts") else 0)
 
     def test_our_own_reports_are_not_read_as_results(self, tmp_path: Path) -> None:
         report(tmp_path, GREEN)

@@ -124,7 +124,13 @@ class ActionRunnerAdapter(RunnerAdapter, SupportsUpload):
     """
 
     def __init__(
-        self, context: BuildContext, env: Mapping[str, str], *, stdout: TextIO, service: ResultsService, no_api: str = ""
+        self,
+        context: BuildContext,
+        env: Mapping[str, str],
+        *,
+        stdout: TextIO,
+        service: ResultsService,
+        no_api: str = "",
     ) -> None:
         super().__init__(context, env, stdout=stdout, no_api=no_api)
         self._service = service
