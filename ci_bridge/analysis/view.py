@@ -38,7 +38,7 @@ class HistoryView(Protocol):
 
     @property
     def baseline(self) -> Baseline | None:
-        """The newest run of the base branch, None if there is none."""
+        """The newest complete run of the base branch, None if there is none."""
         ...
 
     @property

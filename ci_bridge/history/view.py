@@ -32,7 +32,10 @@ def moment(milliseconds: int) -> datetime:
 
 
 class SeenRun(NamedTuple):
-    """One earlier run. ``red`` and ``total`` count its failing and all its cases."""
+    """One earlier run. ``red`` and ``total`` count its failing and all its cases.
+
+    ``is_complete`` is False where cases may be missing: files were cut short, or their command broke off.
+    """
 
     run_no: int
     uid: str
@@ -41,9 +44,10 @@ class SeenRun(NamedTuple):
     branch: str | None
     red: int
     total: int
+    is_complete: bool
 
 
-_SEEN = "run_no, uid, ts, sha, branch, failed + error, passed + failed + error + skipped"
+_SEEN = "run_no, uid, ts, sha, branch, failed + error, passed + failed + error + skipped, status <> 'error'"
 _WITH_OUTCOMES = "status <> 'running' AND run_no IN (SELECT run_no FROM outcome)"
 
 
@@ -115,7 +119,7 @@ class View:
         branch: The base branch.
         base_runs: Trusted runs of the base branch and this shard, newest first, at most 30.
         recent_runs: All runs of this shard in the 30-day window, oldest first.
-        baseline: The newest of ``base_runs``.
+        baseline: The newest of ``base_runs`` that is complete: numbers are compared with those of whole runs only.
     """
 
     def __init__(
@@ -147,7 +151,8 @@ class View:
             MOST_RECENT_RUNS,
         )
         self.recent_runs: Sequence[SeenRun] = recent[::-1]
-        self.baseline = self._baseline(self.base_runs[0]) if self.base_runs else None
+        complete = next((run for run in self.base_runs if run.is_complete), None)
+        self.baseline = None if complete is None else self._baseline(complete)
 
     def _runs(self, condition: str, values: tuple[Any, ...], limit: int) -> list[SeenRun]:
         query = (
