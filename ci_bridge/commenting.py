@@ -17,7 +17,7 @@ from ci_bridge.legs import leg_of
 from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
 from ci_bridge.models import Receipt, Report, RunState, StoredObject
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary, why_missing
-from ci_bridge.report import headline, render_comment
+from ci_bridge.report import headline, render_comment, render_summary
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.web import source_links
