@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.commenting import comment
-from ci_bridge.delivery import Rung, log_rung, show_run, skipped
+from ci_bridge.delivery import Rung, log_rung, show_run, skipped, summary_rung
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
 from ci_bridge.protocols import (
     Adapter,
@@ -131,8 +133,9 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
                 log_rung(lambda: headline(report), place.log, place.courier.patterns),
             ],
         )
-    text = render_summary(report, limit_bytes=adapter.max_summary_size)
-    return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
+    rung = summary_rung(adapter, report)
+    rungs = [rung] if rung.send else [rung, log_rung(lambda: headline(report), place.log, place.courier.patterns)]
+    return await place.courier.send("summary", rungs)
 
 
 async def _annotations(place: Workplace, report: Report, tracked: Sequence[str]) -> Receipt:
@@ -264,16 +267,27 @@ async def upload(
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
+    days, stored = place.settings.artifact_retention_days, list[Artifact]()
 
     def send() -> str | None:
         with staging_area(place.directory) as area:
             staged = area / "file"
             stage(path, staged, compress=compress, mask=place.masker if mask else None)
             assert isinstance(adapter, SupportsUpload)
-            return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
+            stored.append(adapter.upload_artifact(staged, artifact, days))
+            return stored[-1].url
 
     rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
-    return await place.courier.send(channel, [rung])
+    receipt = await place.courier.send(channel, [rung])
+    return replace(receipt, reason="; ".join(filter(None, (receipt.reason, *map(partial(_kept_less, days), stored)))))
+
+
+def _kept_less(wanted: int, stored: Artifact) -> str:
+    """A remark where the store keeps something for less time than was asked for."""
+    if stored.created_at is None or stored.expires_at is None:
+        return ""
+    days = round((stored.expires_at - stored.created_at) / timedelta(days=1))
+    return f"kept {days} days, as the platform allows no more ({wanted} asked for)" if days < wanted else ""
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ci_bridge.delivery import Rung, log_rung, skipped, upsert_comment
+from ci_bridge.delivery import Rung, log_rung, skipped, summary_rung, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
 from ci_bridge.legs import leg_of
 from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
 from ci_bridge.models import Receipt, Report, RunState, StoredObject
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary, why_missing
-from ci_bridge.report import headline, render_comment, render_summary
+from ci_bridge.report import headline, render_comment
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.web import source_links
@@ -136,10 +136,12 @@ async def _write_merged(
     # The build's page shows every job's summary; a report file is of one job only.
     summary = {key: report.links[key] for key in ("summary",) if key in report.links}
     shared = replace(shared, links=summary, sources=source_links(shared, place.pages, tracked))
-    return await write_comment(place, shared, key, notify=notify)
+    return await write_comment(place, shared, key, notify=notify, is_summary=len(legs) == 1)
 
 
-async def write_comment(place: Workplace, report: Report, key: str, *, notify: bool) -> Receipt:
+async def write_comment(
+    place: Workplace, report: Report, key: str, *, notify: bool, is_summary: bool = True
+) -> Receipt:
     """Write or update one comment; where that is impossible, the summary or the log bears it.
 
     Args:
@@ -147,6 +149,7 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
         report: What to tell.
         key: See :func:`report_key`.
         notify: False never recreates the comment, so that only one of several jobs notifies people.
+        is_summary: True if this job's summary tells the same.
     """
     settings, host = place.settings, place.host
     pr_number = str(report.run.pr_number or place.context.pr_number)
@@ -164,9 +167,11 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
     else:
         rungs.append(Rung("comment", None, why_missing(host, "comments", "this code host takes no comments")))
     adapter = place.adapter
-    if isinstance(adapter, SupportsSummary):
-        text = render_summary(report, limit_bytes=adapter.max_summary_size)
-        rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
+    shown = place.courier.receipts.get("summary") if is_summary else None
+    if shown and shown.via == "summary":
+        rungs.append(Rung("summary", lambda: shown.url))  # which holds all of it already
+    elif isinstance(adapter, SupportsSummary):
+        rungs.append(summary_rung(adapter, report))
     rungs.append(log_rung(lambda: headline(report), place.log, place.courier.patterns))
     receipt = await place.courier.send("comment", rungs)
     if receipt.via == "comment" and receipt.url is None and quiet:

@@ -16,7 +16,7 @@ from ci_bridge.errors import HistoryError, NotFoundError, ResultsError
 from ci_bridge.history import envelope
 from ci_bridge.legs import MOST_BYTES, leg_of_json, leg_to_json
 from ci_bridge.merging import Leg, merge
-from ci_bridge.models import StoredObject
+from ci_bridge.models import RunState, StoredObject
 from ci_bridge.protocols import SupportsStore
 
 PREFIX = "ci-bridge-part-"
@@ -27,8 +27,14 @@ MOST_PARTS = 1_000
 """Parts of one build that are read at most."""
 FEW = 24
 """Up to so many parallel jobs, each updates the comment; beyond, only about every eighth part of them does."""
+FEW_RED = 8
+"""Beyond, so many that are not green do as well, and of the further ones about every eighth part."""
 
-_NAME = re.compile(re.escape(PREFIX) + r"(?P<title>[0-9a-f]{12})-(?P<shard>[0-9a-f]{12})-(?P<attempt>[0-9]{1,9})-.*")
+_RED = "red"
+_NAME = re.compile(
+    re.escape(PREFIX)
+    + rf"(?P<title>[0-9a-f]{{12}})-(?P<shard>[0-9a-f]{{12}})-(?P<attempt>[0-9]{{1,9}})-(?P<red>{_RED}-)?.*"
+)
 
 
 def pack(data: object) -> bytes:
@@ -90,7 +96,8 @@ class Siblings:
         Raises:
             CIBridgeError: The store does not take it.
         """
-        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{leg.uid}"
+        red = "" if leg.result.state is RunState.SUCCESS else f"{_RED}-"
+        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{red}{leg.uid}"
         stored = self._stored_before(name) if self._tried else None
         self._tried = True
         stored = stored or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
@@ -146,6 +153,15 @@ class Siblings:
             return None
 
     def is_due(self, listed: list[StoredObject], shard_total: int | None) -> bool:
-        """True if this job should update the comment now: always in a small matrix and when all have reported."""
+        """True if this job should update the comment now: always in a small matrix and when all have reported.
+
+        One that is not green does not wait for others, which may never come; but each update reads all parts, so where
+        many are red the first of them do it at once and the further ones now and then.
+        """
         here, total = len(listed), shard_total or 0
-        return total <= FEW or here >= total or here == 1 or here % -(-total // 8) == 0
+        if total <= FEW or here >= total or here == 1:
+            return True
+        step = -(-total // 8)
+        red = sum(1 for stored in listed if (match := _NAME.fullmatch(stored.name)) and match["red"])
+        is_red = self.own is not None and self.own.result.state is not RunState.SUCCESS
+        return here % step == 0 or (is_red and (red <= FEW_RED or red % step == 0))

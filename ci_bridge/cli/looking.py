@@ -137,7 +137,7 @@ def init(
 
     prepared(pairs)  # a configuration that is wrong is told now, not in the first build
     root = Path.cwd()
-    chosen = platforms.load(platform) if platform else snippets.find_platform(root)
+    chosen = platforms.load(platform) if platform else snippets.find_platform(root, os.environ)
     snippet = snippets.snippet(chosen, root, template)
     if not to_stdout:
         snippets.write(snippet, force=force)

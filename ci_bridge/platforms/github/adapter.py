@@ -240,7 +240,7 @@ class GitHubAdapter(
             # With its sha given, PyGithub need not ask for the commit first.
             commit = Commit(self._github, attributes={"sha": sha}, url=f"{self._path}/commits/{sha}")
             made = commit.create_status(
-                str(status.state), description=status.description[:140], context=status.context[:255], **optional
+                str(status.state), description=status.description[:140], context=check_runs.line_of(status.context)[:255], **optional
             )
             _require(made.id)
         url = self._context.repository_url
