@@ -561,7 +561,9 @@ class Client(Remembering):
         if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
             live.run = replace(live.run, status="error")
             self._memory.keep_run(live.run)
-        await self._worker.run(lambda: self._mark().finish(live.run.id))
+        if await self._worker.run(lambda: self._mark().finish(live.run.id)):
+            warning = f"this report took the place of an earlier step's of this job, {self._place.run_name!r}"
+            outcome = replace(outcome, warnings=(*outcome.warnings, f"{warning}: give each a comment_title of its own"))
         await self._memory.save()
         return outcome
 
@@ -628,7 +630,7 @@ class Client(Remembering):
         )
 
     def _mark(self) -> RunMark:
-        return RunMark.of(self.context, self._directory, self.settings.shard or "")
+        return RunMark.of(self.context, self._directory, self.settings.shard or "", self._place.run_name)
 
     # State
 

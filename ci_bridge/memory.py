@@ -263,5 +263,5 @@ def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> R
         duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
         # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
         trusted=run.pr_number is None and place.is_trusted,
-        extra={**run.metadata, "name": run.name},
+        extra={**run.metadata, "name": run.name, "report": place.history_name},
     )

@@ -194,6 +194,11 @@ class SupportsStore(Protocol):
         """True if the store drops objects by itself after their retention; then nothing is ever deleted by us."""
 
     @property
+    def job_key(self) -> str:
+        """Tells this job from every other of the build, where one may have the same name; empty where nothing does."""
+        return ""
+
+    @property
     def longest_retention(self) -> int | None:
         """Days that the store keeps an object at most, whatever is asked for; None where it does as it is told."""
         return None
@@ -241,12 +246,16 @@ class Trigger:
         attempt: Its newest attempt, counted from 1.
         repository: Where its commit lies, ``owner/name``: a fork's own, where it was for a fork's pull request.
         branch: Of its commit, there.
+        pipeline: What the pipeline is called that it is a build of.
+        url: Of its page.
     """
 
     id: str = ""
     attempt: int = 0
     repository: str = ""
     branch: str = ""
+    pipeline: str = ""
+    url: str = ""
 
 
 @runtime_checkable

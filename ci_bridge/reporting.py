@@ -288,6 +288,7 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
                 return history.view(
                     branch=branch,
                     shard=settings.shard or "",
+                    report=place.history_name,
                     build=run.build_id,
                     pr=run.pr_number,
                     uid=run.id,
@@ -297,7 +298,8 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
             view = seen_from(base_branch(context, run))
             if view.baseline is None and context.default_branch not in (None, view.branch):
                 # A branch without a past is compared with the one that it came from.
-                view = seen_from(context.default_branch)
+                default = seen_from(context.default_branch)
+                view = default if default.baseline or not view.base_runs else view
             base = view.baseline
             logger.info(
                 "compared with %s", f"run {base.run_id} of {base.branch} at {base.commit_sha}" if base else "no run"

@@ -1,12 +1,11 @@
 """How the parallel jobs of one build find each other's parts: each puts one small object and reads the others'.
 
-An object is written once and never changed, so nothing is lost when jobs race. Its name tells title, shard and attempt
-by hash and number: a job learns from one listing how many have reported, and reads the newest attempts only.
+An object is written once and never changed, so nothing is lost when jobs race. Its name tells title, shard, attempt and
+job by hash and number: a job learns from one listing how many have reported, and reads the newest attempts only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from ci_bridge.history import envelope
 from ci_bridge.legs import MOST_BYTES, leg_of_json, leg_to_json
 from ci_bridge.merging import Leg, merge
 from ci_bridge.models import RunState, StoredObject
+from ci_bridge.names import short_hash
 from ci_bridge.protocols import SupportsStore
 
 PREFIX = "ci-bridge-part-"
@@ -33,7 +33,8 @@ FEW_RED = 8
 _RED = "red"
 _NAME = re.compile(
     re.escape(PREFIX)
-    + rf"(?P<title>[0-9a-f]{{12}})-(?P<shard>[0-9a-f]{{12}})-(?P<attempt>[0-9]{{1,9}})-(?P<red>{_RED}-)?.*"
+    + rf"(?P<title>[0-9a-f]{{12}})-(?P<shard>[0-9a-f]{{12}})-(?P<attempt>[0-9]{{1,9}})-(?P<red>{_RED}-)?"
+    r"(?:(?P<job>[0-9a-f]{12})-)?.*"
 )
 
 
@@ -58,11 +59,6 @@ def unpack(stored: bytes, limit: int = MOST_UNPACKED) -> object:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON")
-
-
-def short_hash(text: str) -> str:
-    """Stands for a text in an object's name."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(slots=True)
@@ -91,17 +87,18 @@ class Siblings:
         return f"{PREFIX}{short_hash(self.title)}-"
 
     def put(self, leg: Leg, retention_days: int) -> Leg:
-        """Store this job's part; safe to repeat, since the newest one of a shard counts.
+        """Store this job's part; safe to repeat, since the newest one of a job counts.
 
         Raises:
             CIBridgeError: The store does not take it.
         """
         red = "" if leg.result.state is RunState.SUCCESS else f"{_RED}-"
-        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{red}{leg.uid}"
+        job = short_hash(self.store.job_key) if self.store.job_key else ""
+        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{red}{f'{job}-' if job else ''}{leg.uid}"
         stored = self._stored_before(name) if self._tried else None
         self._tried = True
         stored = stored or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
-        self.own = replace(leg, object_id=stored.id, put_at=stored.created_at)
+        self.own = replace(leg, job=job, object_id=stored.id, put_at=stored.created_at)
         self._read[stored.id] = self.own
         return self.own
 
@@ -111,7 +108,8 @@ class Siblings:
 
     def listed(self) -> list[StoredObject]:
         """The newest attempt of each shard that has reported, this job's own at least; one call of the store."""
-        newest: dict[str, tuple[tuple[int, object, int, str], StoredObject]] = {}
+        newest: dict[tuple[str, str | None], tuple[tuple[int, object, int, str], StoredObject]] = {}
+        last: dict[str, int] = {}
         self.shows_own = False
         for stored in self.store.list_siblings(self.prefix):
             self.shows_own |= self.own is not None and stored.id == self.own.object_id
@@ -119,12 +117,13 @@ class Siblings:
             if match is None or stored.size > MOST_STORED:
                 continue
             rank = (int(match["attempt"]), stored.created_at, len(stored.id), stored.id)
-            shard = match["shard"]
+            shard, key = match["shard"], (match["shard"], match["job"])
             if self._read.get(stored.id, ...) is None:
                 continue  # known as damaged: an older attempt is better than none
-            if shard not in newest or rank > newest[shard][0]:
-                newest[shard] = (rank, stored)
-        return [stored for _, stored in newest.values()][:MOST_PARTS]
+            last[shard] = max(rank[0], last.get(shard, 0))
+            if key not in newest or rank > newest[key][0]:
+                newest[key] = (rank, stored)
+        return [stored for (shard, _), (rank, stored) in newest.items() if rank[0] == last[shard]][:MOST_PARTS]
 
     def read(self, listed: Iterable[StoredObject]) -> tuple[Leg, ...]:
         """The parts, sorted by shard. What cannot be read is left out with a warning; what was read before is kept.
@@ -147,7 +146,9 @@ class Siblings:
             data = unpack(self.store.get_object(stored, MOST_STORED))
             if isinstance(data, Mapping) and self.prefix + short_hash(str(data.get("shard"))) not in stored.name:
                 raise ResultsError("its name is another shard's")
-            return replace(leg_of_json(data), object_id=stored.id, put_at=stored.created_at)
+            match = _NAME.fullmatch(stored.name)
+            job = (match["job"] if match else None) or ""
+            return replace(leg_of_json(data), job=job, object_id=stored.id, put_at=stored.created_at)
         except (ResultsError, NotFoundError) as error:
             self.warnings.append(f"part of the build left out: {stored.name}: {error}")
             return None

@@ -158,8 +158,12 @@ def test_seconds_may_be_fractions():
         ("windows", "windows"),
         (
             '{\n  "os": "ubuntu",\n  "python": 3.12,\n  "extra": {"b": 1, "a": null}\n}',
-            'ubuntu / 3.12 / {"a": null, "b": 1}',
+            'os=ubuntu / python=3.12 / extra={"a": null, "b": 1}',
         ),
+        ('{"a": "x y"}', "a=x y"),
+        ('{"a": "x  y"}', "a=x y c11554d0d2e4"),
+        ('{"a": "x / b=y"}', "a=x / b=y c43f847f4f3e"),
+        ("x" * 201, "x" * 186 + "… 84a0678c9093"),
         ("null", None),
         ("{}", None),
         ("{broken\njson", "{broken json"),

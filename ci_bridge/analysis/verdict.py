@@ -116,9 +116,9 @@ class _Judge:
         )
 
     def _baseline_sha(self, base: _Base | None) -> str | None:
-        if self._view is None or self._view.baseline is None:
+        if self._view is None or not self._view.base_runs:
             return None
-        return self._view.baseline.commit_sha if base is None else self._view.base_runs[base.newest].commit_sha
+        return self._view.base_runs[base.newest if base else 0].commit_sha
 
     @staticmethod
     def _never_seen(view: HistoryView) -> tuple[Verdict, str]:

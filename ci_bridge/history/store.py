@@ -290,6 +290,7 @@ class History:
         *,
         branch: str | None,
         shard: str = "",
+        report: str | None = None,
         build: str | None = None,
         pr: str | None = None,
         uid: str | None = None,
@@ -300,13 +301,17 @@ class History:
         Args:
             branch: The base branch of a pull request, else the run's own branch.
             shard: Compare within this shard.
+            report: Compare with runs of this report, as the runs' ``extra`` names it; None for all.
             build: The run's own build, whose earlier attempts are no baseline for it.
             pr: Its pull request, whose own earlier runs count as evidence too.
             uid: The run itself, should it be recorded already.
             now: Runs dated later than a day from now are ignored.
         """
         with self._query():
-            return View(self._connection, self._query, branch=branch, shard=shard, build=build, pr=pr, uid=uid, now=now)
+            return View(
+                self._connection, self._query, branch=branch, shard=shard, report=report, build=build, pr=pr, uid=uid,
+                now=now,
+            )  # fmt: skip
 
     def runs(self, limit: int | None = None, **filters: Any) -> list[dict[str, Any]]:
         """Rows of ``get_test_history``, newest first. Filters: ``branch status since pr_number run_id``."""

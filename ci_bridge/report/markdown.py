@@ -31,6 +31,7 @@ from ci_bridge.report.sections import (
     sections_of,
     shard_rows,
     shards_text,
+    tested_page,
 )
 from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, ours, render_file
 from ci_bridge.report.wording import EMOJI, emoji, headline, headline_phrases, plural, spark_text, tally
@@ -265,6 +266,8 @@ def _footer(report: Report) -> str:
         parts.append(f"compared with {markdown_inline(name, 100)}")
     elif report.results.totals.total:
         parts.append("nothing to compare to yet")
+    if (page := safe_url(tested_page(report))) and page != report_link(report)[1]:
+        parts.append(markdown_link("the tests' build", page, str))
     if where := _where(report):
         parts.append(where)
     parts.append("ci-bridge")

@@ -371,6 +371,12 @@ def report_link(report: Report) -> tuple[str, str]:
     return ("build page", page) if page else ("", "")
 
 
+def tested_page(report: Report) -> str:
+    """The page of the build that ran the tests, where another build reports them; else empty."""
+    own, tested = report.context.build_id, report.run.build_id
+    return report.context.build_url or "" if own and tested and own != tested else ""
+
+
 def rest_link(report: Report) -> tuple[str, str]:
     """Label and target of a place that holds more than a comment can; the target is empty if there is none.
 

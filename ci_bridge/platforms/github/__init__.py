@@ -72,7 +72,7 @@ def read_context(env: Environment) -> BuildContext:
         build_id=run,
         build_number=var("GITHUB_RUN_NUMBER"),
         build_url=joined("{}/{}/actions/runs/{}", server, repository, run),
-        job_name=var("GITHUB_JOB"),  # the key in the workflow file; the shown name and the id are not told
+        job_name=_job(var),
         pipeline_name=var("GITHUB_WORKFLOW"),
         actor=var("GITHUB_ACTOR"),
         server_url=var("GITHUB_SERVER_URL"),
@@ -83,6 +83,21 @@ def read_context(env: Environment) -> BuildContext:
         workspace=var("GITHUB_WORKSPACE"),
         **pull,
     )
+
+
+def _job(var: Variables) -> Text:
+    """The key in the workflow file; the shown name and the id are not told.
+
+    An action that is used again in the same job without an id is called ``__owner_name_2``, and so tells apart what is
+    reported there. The numbers of ``run:`` steps (``__run_2``) change with every step before them, and say nothing.
+    """
+    job, again = var("GITHUB_JOB"), via(var("GITHUB_ACTION"), _use)
+    return joined("{} ({})", job, again) or job
+
+
+def _use(step: str) -> str | None:
+    match = re.fullmatch(r"__(?!run_).*[^_0-9]_([2-9]|[1-9][0-9])", step)
+    return match[1] if match else None
 
 
 def _pull_request(var: Variables, event: Document, word: str, ref: Text) -> Facts:
