@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ci_bridge.history import codes
-from ci_bridge.history.recording import CHUNK, believed_until, milliseconds, numbers_of
+from ci_bridge.history.recording import CHUNK, believed_until, mapping_of, milliseconds, numbers_of
 from ci_bridge.history.schema import ERROR, FAILED, STATUS_LETTERS
 from ci_bridge.models import Baseline, Totals
 
@@ -117,9 +118,11 @@ class View:
 
     Attributes:
         branch: The base branch.
-        base_runs: Trusted runs of the base branch and this shard, newest first, at most 30.
-        recent_runs: All runs of this shard in the 30-day window, oldest first.
-        baseline: The newest of ``base_runs`` that is complete: numbers are compared with those of whole runs only.
+        base_runs: Trusted runs of the base branch, this report and shard, newest first, at most 30. Where the branch
+            has none of this report, as after a job got another name, those of any: what they say of a case counts.
+        recent_runs: All runs of this report and shard in the 30-day window, oldest first.
+        baseline: The newest of ``base_runs`` that is complete: numbers are compared with those of whole runs only. None
+            where those are of other reports, whose numbers say nothing.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class View:
         *,
         branch: str | None,
         shard: str,
+        report: str | None = None,
         build: str | None,
         pr: str | None,
         uid: str | None,
@@ -138,28 +142,30 @@ class View:
         self._outcomes = Outcomes(connection)
         self.branch = branch
         until = believed_until(connection, milliseconds(now))
-        self.base_runs: Sequence[SeenRun] = self._runs(
+        on_base = (
             "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (? IS NULL OR build IS NOT ?)",
             (branch, shard, until, uid, build, build),
             BASE_RUNS,
         )
+        same = self._runs(*on_base, report=report)
+        self.base_runs: Sequence[SeenRun] = same or self._runs(*on_base)
         # What a pull request's own runs show counts for that pull request only.
         recent = self._runs(
             "(trusted OR pr = ?) AND shard = ? AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?) - ? AND ?"
             " AND uid IS NOT ?",
             (pr, shard, until, WINDOW // timedelta(milliseconds=1), until, uid),
             MOST_RECENT_RUNS,
+            report=report,
         )
         self.recent_runs: Sequence[SeenRun] = recent[::-1]
-        complete = next((run for run in self.base_runs if run.is_complete), None)
+        complete = next((run for run in same if run.is_complete), None)
         self.baseline = None if complete is None else self._baseline(complete)
 
-    def _runs(self, condition: str, values: tuple[Any, ...], limit: int) -> list[SeenRun]:
-        query = (
-            f"SELECT {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition}"
-            f" ORDER BY ts DESC, run_no DESC LIMIT {limit}"
-        )
-        return [SeenRun(no, uid, moment(ts), *rest) for no, uid, ts, *rest in self._connection.execute(query, values)]
+    def _runs(self, condition: str, values: tuple[Any, ...], limit: int, report: str | None = None) -> list[SeenRun]:
+        query = f"SELECT extra, {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition} ORDER BY ts DESC, run_no DESC"
+        rows = self._connection.execute(query, values)
+        found = (row for extra, *row in rows if report is None or mapping_of(extra).get("report") == report)
+        return [SeenRun(no, uid, moment(ts), *rest) for no, uid, ts, *rest in islice(found, limit)]
 
     def _baseline(self, run: SeenRun) -> Baseline:
         row = self._connection.execute(

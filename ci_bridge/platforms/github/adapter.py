@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ from ci_bridge.models import (
     StoredObject,
     TestRun,
 )
+from ci_bridge.names import told_apart
 from ci_bridge.platforms._http import InvalidError, OriginSession, is_rate_limit_text
 from ci_bridge.platforms.github import artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
@@ -158,7 +160,7 @@ class GitHubAdapter(
     def create_test_run(self, run: TestRun) -> RemoteRun:
         """Show the run as a check run; one with its id as external id is taken up again, whoever made it."""
         sha = sha_of(run.commit_sha or self._context.status_sha)
-        facts = check_runs.facts_of(run, self._context)
+        facts = check_runs.facts_of(run, self._build_of(run))
         with understood():
             known = next(
                 (one for one in self._check_runs(sha, facts["name"]) if one.get("external_id") == run.id), None
@@ -171,7 +173,7 @@ class GitHubAdapter(
             return RemoteRun(str(check.id), check.html_url)
 
     def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun:
-        facts = check_runs.facts_of(run, self._context)
+        facts = check_runs.facts_of(run, self._build_of(run))
         number = number_of(remote_id, "check run")
         with understood():
             check = self._repository.get_check_run(number)
@@ -225,6 +227,13 @@ class GitHubAdapter(
             raise IncompleteError(f"{count}, the first at {first.file}:{first.line}: {refusal.message}", url=ours.url)
         return ours.url
 
+    def _build_of(self, run: TestRun) -> BuildContext:
+        """The build that ran the tests: this one, or the one that triggered it."""
+        trigger = self._trigger
+        if not trigger.url or run.build_id != trigger.id:
+            return self._context
+        return replace(self._context, build_url=trigger.url, job_url=None)
+
     def _check_runs(self, sha: str, name: str) -> Iterable[Mapping[str, Any]]:
         path = f"{self._path}/commits/{sha}/check-runs"
         return self._lists.items(path, "check_runs", most=_CHECK_PAGES, check_name=name, filter="all")
@@ -240,7 +249,10 @@ class GitHubAdapter(
             # With its sha given, PyGithub need not ask for the commit first.
             commit = Commit(self._github, attributes={"sha": sha}, url=f"{self._path}/commits/{sha}")
             made = commit.create_status(
-                str(status.state), description=status.description[:140], context=check_runs.line_of(status.context)[:255], **optional
+                str(status.state),
+                description=status.description[:140],
+                context=told_apart(check_runs.line_of(status.context), check_runs.MAX_TITLE),
+                **optional,
             )
             _require(made.id)
         url = self._context.repository_url
@@ -402,6 +414,10 @@ class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
     def close(self) -> None:
         super().close()
         self._service.close()
+
+    @property
+    def job_key(self) -> str:
+        return self._service.job
 
     def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
         return upload(self._service, self._context, path, artifact, retention_days)

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from ci_bridge.models import Annotation, BuildContext, RunState, TestRun
+from ci_bridge.names import told_apart
 
 MAX_TEXT = 65_535
 MAX_TITLE = 255
@@ -52,7 +53,7 @@ def facts_of(run: TestRun, context: BuildContext) -> dict[str, Any]:
 
 def name_of(run: TestRun) -> str:
     """The check's name, which tells it from the other checks of a commit."""
-    return _cut(line_of(run.name), MAX_TITLE) or "Tests"
+    return told_apart(line_of(run.name), MAX_TITLE) or "Tests"
 
 
 def line_of(text: str) -> str:
