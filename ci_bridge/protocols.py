@@ -203,6 +203,11 @@ class SupportsStore(Protocol):
         """Days that the store keeps an object at most, whatever is asked for; None where it does as it is told."""
         return None
 
+    @property
+    def no_puts(self) -> str:
+        """Why this job can put nothing, though it can read; empty where it can."""
+        return ""
+
     @abstractmethod
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
         """Store bytes under a name; never replaces anything."""

@@ -39,6 +39,10 @@ API_URL = "https://api.github.com"
 """Where the REST API of github.com is."""
 
 
+RUN_STEP = "only actions can upload artifacts, `run:` steps cannot"
+"""Why no artifact can be uploaded where an action could."""
+
+
 def detect(env: Environment) -> bool:
     """True where the runner has set ``GITHUB_ACTIONS=true``."""
     return is_on(env, "GITHUB_ACTIONS")
@@ -186,12 +190,12 @@ def results_refused(env: Environment) -> str | None:
     GitHub's own client takes every server for an Enterprise Server that is neither github.com, below ghe.com nor below
     localhost (@actions/artifact, ``isGhes``); loopback addresses are let through here as well.
     """
-    if not env.get("ACTIONS_RUNTIME_TOKEN") or not env.get("ACTIONS_RESULTS_URL"):
-        return "only actions can upload artifacts, `run:` steps cannot"
     host = host_of(env.get("GITHUB_SERVER_URL", "https://github.com"))
-    if host in ("github.com", "localhost", "127.0.0.1") or host.endswith((".ghe.com", ".localhost")):
-        return None
-    return "GitHub Enterprise Server has no artifact service of version 4"
+    if host not in ("github.com", "localhost", "127.0.0.1") and not host.endswith((".ghe.com", ".localhost")):
+        return "GitHub Enterprise Server has no artifact service of version 4"
+    if not env.get("ACTIONS_RUNTIME_TOKEN") or not env.get("ACTIONS_RESULTS_URL"):
+        return RUN_STEP
+    return None
 
 
 _UPLOAD_STEP = """\

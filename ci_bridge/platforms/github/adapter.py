@@ -42,7 +42,7 @@ from ci_bridge.models import (
 )
 from ci_bridge.names import told_apart
 from ci_bridge.platforms._http import InvalidError, OriginSession, is_rate_limit_text
-from ci_bridge.platforms.github import artifact_names, check_runs
+from ci_bridge.platforms.github import RUN_STEP, artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
 from ci_bridge.platforms.github.results_service import ResultsService
@@ -96,6 +96,7 @@ class GitHubAdapter(
         api_url: Of the REST API.
         stdout: Where the runner reads commands.
         trigger: The run that started this one, in a ``workflow_run`` event.
+        no_uploads: As for :class:`RunnerAdapter`.
     """
 
     max_annotations = check_runs.MAX_ANNOTATIONS
@@ -112,8 +113,9 @@ class GitHubAdapter(
         api_url: str,
         stdout: TextIO,
         trigger: Trigger = NO_TRIGGER,
+        no_uploads: str = "",
     ) -> None:
-        super().__init__(context, env, stdout=stdout)
+        super().__init__(context, env, stdout=stdout, no_uploads=no_uploads)
         self._session = session
         self._github = _requester_over(session, api_url)
         self._path = f"/repos/{context.repository}"
@@ -365,11 +367,13 @@ class GitHubAdapter(
         """What the repository allows, at most 90 days."""
         return int(self._retention) if re.fullmatch(r"[1-9][0-9]{0,3}", self._retention) else None
 
+    @property
+    def no_puts(self) -> str:
+        return self.why_not("upload")
+
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:  # noqa: ARG002 none is taken
-        raise PermissionDeniedError(
-            "artifacts can be uploaded by actions only",
-            hint="use the ci-bridge action instead of a `run:` step; see docs/history.md",
-        )
+        hint = "use the ci-bridge action; see docs/history.md" if self.no_puts == RUN_STEP else ""
+        raise PermissionDeniedError(self.no_puts or "this adapter uploads nothing", hint=hint)
 
     def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         return self._reader.trusted_objects(prefix, limit, every_workflow=every_pipeline)

@@ -60,7 +60,7 @@ def open_adapter(
     """
     out = sys.stdout if stdout is None else stdout
     network = Network.from_environment(env)
-    service = _service(env, network)
+    service, no_uploads = _service(env, network)
     name, token = _token(env, credentials)
     problem = github.api_refused(env)
     if not problem and not token:
@@ -70,7 +70,7 @@ def open_adapter(
     if problem:
         logger.warning("only summary and outputs are delivered: %s", problem)
         if service is None:
-            return RunnerAdapter(context, env, stdout=out, no_api=problem)
+            return RunnerAdapter(context, env, stdout=out, no_api=problem, no_uploads=no_uploads)
         return ActionRunnerAdapter(context, env, stdout=out, service=service, no_api=problem)
 
     from ci_bridge.platforms.github.adapter import GitHubActionAdapter, GitHubAdapter  # loads the SDK
@@ -92,7 +92,9 @@ def open_adapter(
     )
     trigger = _trigger(env, context) if context.event == "workflow_run" else Trigger()
     if service is None:
-        return GitHubAdapter(context, env, session=session, api_url=api_url, stdout=out, trigger=trigger)
+        return GitHubAdapter(
+            context, env, session=session, api_url=api_url, stdout=out, trigger=trigger, no_uploads=no_uploads
+        )
     return GitHubActionAdapter(
         context, env, session=session, api_url=api_url, stdout=out, service=service, trigger=trigger
     )
@@ -116,15 +118,15 @@ def _trigger(env: Environment, context: BuildContext) -> Trigger:
     )
 
 
-def _service(env: Environment, network: Network) -> ResultsService | None:
-    """The artifact service where there is one; an odd runtime token costs the uploads and nothing else."""
-    if github.results_refused(env):
-        return None
+def _service(env: Environment, network: Network) -> tuple[ResultsService | None, str]:
+    """The artifact service, or why there is none; an odd runtime token costs the uploads and nothing else."""
+    if reason := github.results_refused(env):
+        return None, reason
     try:
-        return ResultsService(env, network)
+        return ResultsService(env, network), ""
     except (AuthenticationError, ConfigError) as error:
         logger.warning("artifacts cannot be uploaded: %s", error)
-        return None
+        return None, str(error)
 
 
 def _token(env: Environment, credentials: Credentials) -> tuple[str, str]:

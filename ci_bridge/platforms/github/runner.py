@@ -40,6 +40,7 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs, ExplainsGaps):
         stdout: Where the runner reads commands.
         delimiter: Answers a text that nobody can guess.
         no_api: Why the API is not spoken to.
+        no_uploads: Why no artifact can be uploaded.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs, ExplainsGaps):
         stdout: TextIO,
         delimiter: Callable[[], str] = lambda: secrets.token_hex(16),
         no_api: str = "",
+        no_uploads: str = "",
     ) -> None:
         self._context = context
         self._summary = env.get("GITHUB_STEP_SUMMARY", "")
         self._outputs = env.get("GITHUB_OUTPUT", "")
         self._stdout = stdout
         self._delimiter = delimiter
-        self._gaps = {"upload": github.results_refused(env) or "", "metrics": ""}
+        self._gaps = {"upload": no_uploads, "metrics": ""}
         self._no_api = no_api
 
     @property

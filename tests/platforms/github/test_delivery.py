@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ci_bridge.models import Receipt
-from ci_bridge.platforms.github.adapter import GitHubActionAdapter
+from ci_bridge.platforms.github.adapter import GitHubAdapter
 from ci_bridge.platforms.github.opening import FORK
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.clients import Clock, client_over
@@ -40,7 +40,7 @@ def track(folder: Path) -> None:
 
 
 def report(
-    adapter: GitHubActionAdapter, folder: Path, *, failures: int = 0, clock: Clock | None = None, **config: Any
+    adapter: GitHubAdapter, folder: Path, *, failures: int = 0, clock: Clock | None = None, **config: Any
 ) -> ReportOutcome:
     """Run the whole job; the history stays on this machine unless the configuration says otherwise."""
     path = results(folder, failures=failures)

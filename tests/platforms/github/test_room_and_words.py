@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from ci_bridge.platforms.github.adapter import GitHubActionAdapter
+from ci_bridge.errors import PermissionDeniedError
+from ci_bridge.platforms.github.adapter import GitHubActionAdapter, GitHubAdapter
 from ci_bridge.platforms.github.runner import SUMMARY_LIMIT
+from ci_bridge.protocols import Health
 from ci_bridge.sharing import FEW, FEW_RED, Siblings
 from tests.fakes.adapter import FakeHost, JobAdapter
 from tests.fakes.clients import PULL_REQUEST
@@ -16,6 +18,7 @@ from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import job_environment
 from tests.platforms.github.opened import job_folder, open_env, open_job
 from tests.platforms.github.test_delivery import receipt, report
+from tests.test_doctor import look
 from tests.test_merging import leg
 
 LEAN: dict[str, Any] = {
@@ -109,6 +112,47 @@ def test_a_name_cannot_turn_the_text_around_it(github: FakeGitHub, tmp_path: Pat
     (check,), statuses = github.shown_on(42)
     for name in (check.name, *statuses):
         assert name.isprintable() and "\\u202egnp.exe\\u202c \\u2066x\\u200b" in name
+
+
+ODD = {"ACTIONS_RUNTIME_TOKEN": "odd"}
+ENTERPRISE = {"GITHUB_SERVER_URL": "https://git.acme.example"}
+
+
+class TestNoUploads:
+    @pytest.mark.parametrize(
+        ("env", "reason"),
+        [
+            (ODD, "holds no right to upload"),
+            (ENTERPRISE, "Enterprise Server has no artifact service"),
+            ({**ENTERPRISE, "ACTIONS_RUNTIME_TOKEN": ""}, "Enterprise Server has no artifact service"),
+        ],
+    )
+    def test_the_advice_is_not_to_use_what_is_used(
+        self, github: FakeGitHub, tmp_path: Path, env: dict[str, str], reason: str
+    ) -> None:
+        adapter = open_env({**job_environment(github, job_folder(tmp_path), "push"), **env})
+        assert isinstance(adapter, GitHubAdapter)
+        told = receipt(report(adapter, tmp_path), "history").reason
+        assert reason in told and "ci-bridge action" not in told
+        with pytest.raises(PermissionDeniedError, match=reason):
+            adapter.put_object("ci-bridge-base", b"", 3)
+
+    def test_a_run_step_is_told_to_be_an_action(self, github: FakeGitHub, tmp_path: Path) -> None:
+        adapter = open_env(job_environment(github, job_folder(tmp_path), "push", uploads=False))
+        assert isinstance(adapter, GitHubAdapter)
+        told = receipt(report(adapter, tmp_path), "history").reason
+        assert "`run:` steps cannot" in told and "use the ci-bridge action" in told
+
+    @pytest.mark.parametrize(("env", "reason"), [(ODD, "holds no right to upload"), (ENTERPRISE, "Enterprise Server")])
+    def test_doctor_promises_no_history_that_cannot_be_stored(
+        self, github: FakeGitHub, tmp_path: Path, env: dict[str, str], reason: str
+    ) -> None:
+        found = look({**job_environment(github, tmp_path, "push"), **env}, tmp_path)
+        assert found["History"].state is found["Artifacts"].state is Health.WARNING
+        assert "cannot store anything" in found["History"].detail and reason in found["History"].detail
+        assert "the next builds do it" not in found["History"].detail
+        assert found["History"].line_to_add == "history_url: a folder that outlives the build"
+        assert reason in found["Artifacts"].detail and "`run:`" not in found["Artifacts"].detail
 
 
 class TestLargeMatrix:
