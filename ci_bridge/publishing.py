@@ -32,6 +32,7 @@ from ci_bridge.models import (
     PullRequest,
     Receipt,
     Report,
+    StoredObject,
     TestRun,
     Totals,
 )
@@ -274,7 +275,8 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
             hint="download the bundles in a step before and name their folder",
         )
     ours = short_hash(place.settings.comment_title)
-    listed, others = [], {}
+    listed: list[StoredObject] = []
+    others: dict[str, StoredObject] = {}
     for stored in await place.courier.ask(lambda: adapter.list_triggering(PREFIX)):
         match = _NAME.fullmatch(stored.name)
         if match is None or match["title"] == ours:  # a step that only uploads gives names of its own
