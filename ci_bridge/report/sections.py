@@ -345,9 +345,8 @@ def _cell(totals: Totals, of: str) -> int:
 
 
 def job_name(report: Report) -> str:
-    """``Tests / unit``: which job of the build this report is of, empty if it is of none."""
-    context = report.context
-    return " / ".join(filter(None, (context.pipeline_name, context.job_name))) if context.job_name else ""
+    """``Tests / unit``: which job of which pipeline this report is of, empty if the platform names none."""
+    return " / ".join(filter(None, (report.context.pipeline_name, report.context.job_name)))
 
 
 def baseline_name(report: Report) -> str:
