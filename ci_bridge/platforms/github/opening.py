@@ -19,7 +19,7 @@ from ci_bridge.protocols import Adapter, Environment, Trigger
 logger = logging.getLogger("ci_bridge")
 
 API_VERSION = "2022-11-28"
-_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/(?!\.\.?$)[A-Za-z0-9_.-]+")  # its parts stand in paths
 
 FORK = "a fork's token only reads: see docs/getting-started-github.md, Pull requests from forks"
 
@@ -62,6 +62,11 @@ def open_adapter(
     network = Network.from_environment(env)
     service, no_uploads = _service(env, network)
     name, token = _token(env, credentials)
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError(f"{name} holds characters that no token has, such as a line's end", hint="map it again")
+    if env.get("GITHUB_API_URL") and not (context.api_url or credentials.api_url):
+        # Another server's token must not go to github.com.
+        raise ConfigError("GITHUB_API_URL is no address of an API", hint="set it, or api_url, to https://<host>/api/v3")
     problem = github.api_refused(env)
     if not problem and not token:
         problem = "no token: map it with `env: GITHUB_TOKEN: ${{ github.token }}`"

@@ -69,7 +69,7 @@ class ResultsService:
         )
         self._now = now
         longest = env.get("GITHUB_RETENTION_DAYS", "")
-        self._longest = int(longest) if longest.isascii() and longest.isdigit() and int(longest) > 0 else 90
+        self._longest = int(longest) if re.fullmatch("[1-9][0-9]{0,8}", longest) else 90
 
     def close(self) -> None:
         """Close the connections."""

@@ -19,7 +19,6 @@ from typing import TextIO
 
 from ci_bridge.errors import PermissionDeniedError, PlatformError
 from ci_bridge.models import Artifact, BuildContext
-from ci_bridge.platforms import github
 from ci_bridge.platforms._http import ConflictError
 from ci_bridge.platforms.github import artifact_names, single_zip
 from ci_bridge.platforms.github.results_service import ResultsService, Uploaded
@@ -216,7 +215,9 @@ def _runner_file(name: str, variable: str) -> Iterator[Path]:
 
 def _append(path: Path, data: bytes) -> None:
     """Append in one write: other processes of the step write there too."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    # A pipe that nobody reads would keep us waiting.
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
