@@ -289,6 +289,7 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
                     branch=branch,
                     shard=settings.shard or "",
                     report=place.history_name,
+                    kin=place.history_kin,
                     build=run.build_id,
                     pr=run.pr_number,
                     uid=run.id,

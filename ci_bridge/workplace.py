@@ -66,6 +66,12 @@ class Workplace:
         """The report's name in the job that ran the tests: what is remembered is compared with runs of this name."""
         return self._named(self.tested_job or self.context.job_name)
 
+    @property
+    def history_kin(self) -> tuple[str, str] | None:
+        """How that name begins and ends in the same job of any pipeline."""
+        job = self.tested_job or self.context.job_name
+        return (f"{self.settings.comment_title} / ", f" / {job}") if job else None
+
     def _named(self, job: str | None) -> str:
         return " / ".join(filter(None, (self.settings.comment_title, self.context.pipeline_name, job)))
 

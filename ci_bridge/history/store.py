@@ -291,6 +291,7 @@ class History:
         branch: str | None,
         shard: str = "",
         report: str | None = None,
+        kin: tuple[str, str] | None = None,
         build: str | None = None,
         pr: str | None = None,
         uid: str | None = None,
@@ -302,6 +303,7 @@ class History:
             branch: The base branch of a pull request, else the run's own branch.
             shard: Compare within this shard.
             report: Compare with runs of this report, as the runs' ``extra`` names it; None for all.
+            kin: How the name of one begins and ends that stands in for it where the branch has none.
             build: The run's own build, whose earlier attempts are no baseline for it.
             pr: Its pull request, whose own earlier runs count as evidence too.
             uid: The run itself, should it be recorded already.
@@ -309,8 +311,8 @@ class History:
         """
         with self._query():
             return View(
-                self._connection, self._query, branch=branch, shard=shard, report=report, build=build, pr=pr, uid=uid,
-                now=now,
+                self._connection, self._query, branch=branch, shard=shard, report=report, kin=kin, build=build, pr=pr,
+                uid=uid, now=now,
             )  # fmt: skip
 
     def runs(self, limit: int | None = None, **filters: Any) -> list[dict[str, Any]]:

@@ -113,14 +113,19 @@ class Outcomes:
             yield from self._connection.execute(query, (*part, *[None] * (CHUNK - len(part))))
 
 
+def _is_kin(name: str, start: str, end: str) -> bool:
+    return name.startswith(start) and name.endswith(end)
+
+
 class View:
     """The history as one run sees it; what :class:`ci_bridge.analysis.view.HistoryView` asks for.
 
     Attributes:
         branch: The base branch.
         base_runs: Trusted runs of the base branch, this report and shard, newest first, at most 30. Where the branch
-            has none of this report, as after a job got another name, those of any: what they say of a case counts.
-        recent_runs: All runs of this report and shard in the 30-day window, oldest first.
+            has none of this report, those of the same job in another pipeline, as where forks have one of their own;
+            else, as after a job got another name, those of any. What they say of a case counts.
+        recent_runs: All runs of this report and shard, and of that other pipeline, in the 30-day window, oldest first.
         baseline: The newest of ``base_runs`` that is complete: numbers are compared with those of whole runs only. None
             where those are of other reports, whose numbers say nothing.
     """
@@ -133,6 +138,7 @@ class View:
         branch: str | None,
         shard: str,
         report: str | None = None,
+        kin: tuple[str, str] | None = None,
         build: str | None,
         pr: str | None,
         uid: str | None,
@@ -145,27 +151,38 @@ class View:
         on_base = (
             "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (? IS NULL OR build IS NOT ?)",
             (branch, shard, until, uid, build, build),
-            BASE_RUNS,
         )
-        same = self._runs(*on_base, report=report)
-        self.base_runs: Sequence[SeenRun] = same or self._runs(*on_base)
+        known = None if report is None else [report]
+        same = base = self._runs(*on_base, BASE_RUNS, known)
+        if known and not same:
+            akin = [name for _, name in self._found(*on_base) if kin and _is_kin(name, *kin)][:1]
+            base = self._runs(*on_base, BASE_RUNS, akin or None)
+            known += akin
+        self.base_runs: Sequence[SeenRun] = base
         # What a pull request's own runs show counts for that pull request only.
         recent = self._runs(
             "(trusted OR pr = ?) AND shard = ? AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?) - ? AND ?"
             " AND uid IS NOT ?",
             (pr, shard, until, WINDOW // timedelta(milliseconds=1), until, uid),
             MOST_RECENT_RUNS,
-            report=report,
+            known,
         )
         self.recent_runs: Sequence[SeenRun] = recent[::-1]
         complete = next((run for run in same if run.is_complete), None)
         self.baseline = None if complete is None else self._baseline(complete)
 
-    def _runs(self, condition: str, values: tuple[Any, ...], limit: int, report: str | None = None) -> list[SeenRun]:
+    def _runs(
+        self, condition: str, values: tuple[Any, ...], limit: int, reports: Sequence[str] | None
+    ) -> list[SeenRun]:
+        """The newest runs of these reports, of all if None."""
+        found = (run for run, name in self._found(condition, values) if reports is None or name in reports)
+        return list(islice(found, limit))
+
+    def _found(self, condition: str, values: tuple[Any, ...]) -> Iterator[tuple[SeenRun, str]]:
+        """Runs and the names of their reports, newest first."""
         query = f"SELECT extra, {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition} ORDER BY ts DESC, run_no DESC"
-        rows = self._connection.execute(query, values)
-        found = (row for extra, *row in rows if report is None or mapping_of(extra).get("report") == report)
-        return [SeenRun(no, uid, moment(ts), *rest) for no, uid, ts, *rest in islice(found, limit)]
+        for extra, no, uid, ts, *rest in self._connection.execute(query, values):
+            yield SeenRun(no, uid, moment(ts), *rest), str(mapping_of(extra).get("report") or "")
 
     def _baseline(self, run: SeenRun) -> Baseline:
         row = self._connection.execute(

@@ -183,11 +183,13 @@ def test_a_step_that_takes_the_place_of_an_earlier_one_says_so(github: FakeGitHu
 # ---- what a report is compared with
 
 
-def main_run(github: FakeGitHub, tmp_path: Path, jobs: dict[str, str], name: str = "Tests", **inputs: str) -> None:
-    run = github.add_run("push", MERGE, "main")
+def main_run(
+    github: FakeGitHub, tmp_path: Path, jobs: dict[str, str], name: str = "Tests", sha: str = MERGE, **inputs: str
+) -> None:
+    run = github.add_run("push", sha, "main")
     run.name = name
     for key, text in jobs.items():
-        step(job(github, tmp_path, "push", run=run, job=key), text, enable_artifacts="false", **inputs)
+        step(job(github, tmp_path, "push", run=run, job=key, sha=sha), text, enable_artifacts="false", **inputs)
 
 
 def test_a_job_is_compared_with_its_own_runs(github: FakeGitHub, tmp_path: Path) -> None:
@@ -240,6 +242,20 @@ def test_publish_links_names_and_compares_the_build_that_ran_the_tests(github: F
     assert github.check_runs[before].details_url == page and github.check_runs[before].name == "Test results / CI"
     assert page in body
     assert "1 new failure" in body and "| 9 (-1) |" in body.replace("−", "-")
+
+
+def test_a_forks_own_workflow_is_judged_by_the_same_job_of_the_others_and_its_flaky_tests(
+    github: FakeGitHub, tmp_path: Path
+) -> None:
+    for number in range(2):  # both on one commit, twice: that is proof
+        sha = str(number) * 40
+        for red in (1, 0):
+            main_run(github, tmp_path, {"test": suite("unit", cases=5, red=red)}, "CI", sha, history_key="tests")
+    main_run(github, tmp_path, {"test": suite("unit", cases=9)}, "Other", MERGE, history_key="mine")
+    step(job(github, tmp_path, "fork", run=fork_run(github, "Tests of forks")), suite("unit", red=2), "collect")
+    step(job(github, tmp_path, "workflow_run"), None, "publish", history_key="tests")
+    [body] = bodies(github)
+    assert "1 new failure" in body and "1 flaky" in body and "(+" not in body
 
 
 def test_publish_compares_each_of_several_jobs_with_its_own_runs(github: FakeGitHub, tmp_path: Path) -> None:
