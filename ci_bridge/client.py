@@ -38,6 +38,7 @@ from ci_bridge.models import (
     StatusState,
     TestRun,
 )
+from ci_bridge.option_values import nearest
 from ci_bridge.preparation import prepare
 from ci_bridge.progress import state_of
 from ci_bridge.protocols import (
@@ -415,6 +416,8 @@ class Client(Remembering):
         def send() -> str | None:
             found = adapter.list_artifacts(ArtifactQuery(test_run_id, artifact_name))
             if not found:
+                near = nearest(artifact_name, [one.name for one in adapter.list_artifacts(ArtifactQuery(test_run_id))])
+                where = f" in run {test_run_id}" if test_run_id else ""
                 raise PlatformError(
                     f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
                 )

@@ -96,7 +96,9 @@ class Courier:
                 continue
             supported = True
             if self.deadline.remaining <= 0:
-                reasons.append((rung.via, f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)"))
+                reasons.append(
+                    (rung.via, f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)")
+                )
                 break
             try:
                 url = await self._call(rung.send, rung.seconds, rung.share)

@@ -305,6 +305,10 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
             logger.info(
                 "compared with %s", f"run {base.run_id} of {base.branch} at {base.commit_sha}" if base else "no run"
             )
+            if base is None and results.totals.red and not context.default_branch and history.runs(limit=1):
+                warnings.append(
+                    "no base branch is known to compare with: `git remote set-head origin -a` makes it known"
+                )
             return analysis.judge(results, view, depth=depth, trends=settings.track_performance_trends)
     except HistoryError as error:
         warnings.append(f"history not used: {error}")

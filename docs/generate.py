@@ -221,16 +221,7 @@ def _row(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    text = _default_text(option)
-    return f"`{text}`" if text else ""
-
-
-def _default_text(option: Option) -> str:
-    if isinstance(option.default, bool):
-        return str(option.default).lower()
-    if isinstance(option.default, tuple):
-        return ", ".join(option.default)
-    return "" if option.default is None else f"{option.default}"
+    return f"`{option.default_text}`" if option.default_text else ""
 
 
 def _allowed(option: Option) -> str:
@@ -259,8 +250,8 @@ def _description(option: Option) -> str:
         facts[-1] += " or a path" if option.shape == "template" else ""
     if option.unit:
         facts.append(f"in {option.unit}")
-    if _default_text(option):
-        facts.append(f"default {_default_text(option)}")
+    if option.default_text:
+        facts.append(f"default {option.default_text}")
     if option.name in NOT_YET:
         values = NOT_YET[option.name].values
         facts.append(

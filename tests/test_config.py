@@ -555,3 +555,9 @@ def test_describe_names_every_option_with_its_origin_and_masks_secrets():
     assert list(rows) == [option.name for option in options()]
     shown = LoadedSettings(Settings(api_token=Secret(HIDDEN)), loaded.origins)
     assert ("api_token", "***", "default") in describe(shown)
+
+
+def test_a_text_without_quotes_is_told_to_have_some(tmp_path: Path):
+    (tmp_path / "ci-bridge.toml").write_text("fail_on = never\n")
+    with pytest.raises(ConfigError, match="line 1, column 11: Invalid value; texts need quotes"):
+        load_settings(env={}, directory=tmp_path)

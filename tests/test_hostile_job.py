@@ -121,7 +121,7 @@ class TestTheStagingFolder:
             async with client_over(adapter, tmp_path, config={"artifact_dir": "reports"}) as client:
                 await client.report(patterns)
 
-        with pytest.raises(ConfigError, match="is the folder of the results: reports/TEST-a.xml lies in it"):
+        with pytest.raises(ConfigError, match=r"is the folder of the results: reports/TEST-a.xml lies in it"):
             asyncio.run(body())
         assert [path.name for path in (tmp_path / "reports").iterdir()] == ["TEST-a.xml"]
         assert not adapter.comments and not adapter.summaries

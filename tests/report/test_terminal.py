@@ -120,8 +120,23 @@ def test_log_commands_of_the_platforms_are_broken() -> None:
 
 
 def test_a_receipt_names_what_carried_it() -> None:
-    receipt = Receipt(True, "summary", "out/summary.md", "comment: no token", "comment", "degraded")
-    assert "degraded (summary)" in printed(report_of([passed()], receipts=(receipt,)))
+    receipt = Receipt(True, "summary", "out/summary.md", "no token", "comment", "degraded")
+    assert "degraded: comment (to the summary) · no token" in printed(report_of([passed()], receipts=(receipt,)))
+
+
+def test_what_was_sent_is_one_line_and_all_else_is_said_once() -> None:
+    url = f"https://code.example/{'x' * 100}/report.html"
+    receipts = (
+        *(Receipt(True, name, url, "", name, "sent") for name in ("files", "outputs", "history")),
+        *(Receipt(False, "", None, "no token", name, "unsupported") for name in ("run", "annotations")),
+    )
+    report = report_of([passed()], receipts=receipts)
+    lines = printed(report).split("\n")
+    assert "sent: files, outputs, history" in lines and "unsupported: run, annotations · no token" in lines
+    assert not any(url in line for line in lines)
+    whole = io.StringIO()
+    print_terminal(report, stream=whole, every_receipt=True)
+    assert any(url in line for line in whole.getvalue().split("\n"))  # in one piece, though wider than the page
 
 
 def test_long_lines_of_a_trace_are_cut_so_that_the_bar_stays_whole() -> None:
