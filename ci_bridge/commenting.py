@@ -7,8 +7,9 @@ whatever the order. docs/events.md ("Parallel jobs") has the argument in full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ci_bridge.delivery import Rung, log_rung, skipped, summary_rung, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
@@ -198,19 +199,27 @@ def report_key(place: Workplace, run_id: str) -> str:
 
 
 async def _is_worse(place: Workplace, report: Report, pr_number: str) -> bool:
-    """True if the newest earlier build of this pull request was green in all its jobs and this one is not.
+    """True if this report was green in the newest earlier build of the pull request, in all its jobs, and now is not.
 
-    The earlier state comes from the history, never from the comment, which others can edit.
+    The earlier state comes from the history, never from the comment, which others can edit. Where the history does not
+    hold all parallel jobs of that build, it is not known.
     """
     if report.state in (RunState.SUCCESS, RunState.PENDING) or not place.settings.enable_history_tracking:
         return False
     own = report.run.build_id if report.shards else None
 
+    def is_of_report(row: Mapping[str, Any]) -> bool:
+        name = str(row["metadata"].get("name"))
+        if report.shards:
+            return row["build_id"] != own and name.startswith(f"{place.report_name} (")
+        return name == report.run.name
+
     def earlier() -> bool:
         with History.read(place.history_path) as history:
-            rows = [row for row in history.runs(limit=300, pr_number=pr_number) if not own or row["build_id"] != own]
+            rows = [row for row in history.runs(limit=300, pr_number=pr_number) if is_of_report(row)]
         newest = [row for row in rows if row["build_id"] == rows[0]["build_id"]] if report.shards else rows[:1]
-        return bool(newest) and all(row["status"] == str(RunState.SUCCESS) for row in newest)
+        is_whole = bool(newest) and len(newest) >= len(report.shards)
+        return is_whole and all(row["status"] == str(RunState.SUCCESS) for row in newest)
 
     try:
         return await place.courier.worker.run(earlier)

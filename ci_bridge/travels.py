@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ci_bridge.history.recording import RunRecord
-    from ci_bridge.history.travelling import Reading, TravellingHistory
+    from ci_bridge.history.travelling import PullRequestScope, Reading, TravellingHistory
     from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
@@ -108,6 +108,7 @@ class Travels:
                 "read": reading.read,
                 "left": reading.left,
                 "waiting": [moment.isoformat() for moment in reading.waiting],
+                "own": reading.own,
             }
             write_atomically(self.mark, json.dumps(facts) + "\n")
 
@@ -124,7 +125,7 @@ class Travels:
                 if not self.history.cache.is_file():
                     return None
             waiting = tuple(datetime.fromisoformat(moment) for moment in facts["waiting"])
-            return Reading(base, int(facts["read"]), int(facts["left"]), waiting)
+            return Reading(base, int(facts["read"]), int(facts["left"]), waiting, own=int(facts["own"]))
         except (OSError, ValueError, TypeError, KeyError, IndexError):
             return None
 
@@ -166,10 +167,21 @@ def travels_of(place: Workplace) -> Travels | None:
     cache = place.history_path_in(None)
     signed_with = place.settings.history_secret
     secret = signed_with.reveal().encode("utf-8", "replace") if signed_with else b""
-    history = TravellingHistory(store, cache, place.settings.history_key or "", secret=secret)
+    history = TravellingHistory(store, cache, place.settings.history_key or "", secret=secret, scope=_scope_of(place))
     travels = Travels(history, place.context, cache.with_name(cache.name + ".read.json"), place.is_trusted)
     history.pause = travels.may_continue
     return travels
+
+
+def _scope_of(place: Workplace) -> PullRequestScope | None:
+    """The pull request whose own runs this build's history may hold; a merge queue's build is of several."""
+    from ci_bridge.history.travelling import PullRequestScope
+
+    context = place.context
+    if context.pr_number is None or place.is_queue:
+        return None
+    report = json.dumps([place.settings.comment_title, context.pipeline_name, context.job_name])
+    return PullRequestScope(context.pr_number, report, context.build_id or "", place.settings.shard or "")
 
 
 async def recall(place: Workplace, share: float = FETCH_SHARE) -> list[str]:

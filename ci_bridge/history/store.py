@@ -251,6 +251,14 @@ class History:
             covering.add_segment(self._connection, segment, stored.created_at)
             covering.cover(self._connection, stored.id, segment.run.uid)
 
+    def add_own_segment(self, stored: StoredObject, segment: Segment, pr: str) -> None:
+        """Add a run of the pull request that is built, whatever its segment says of itself; its object is not covered.
+
+        The history is for judging this build then, and not for making a base of.
+        """
+        with self._transaction():
+            covering.add_own_segment(self._connection, segment, stored.created_at, pr)
+
     def cover(self, object_id: str, uid: str = "") -> None:
         """Note that an object need not be read again."""
         with self._transaction():

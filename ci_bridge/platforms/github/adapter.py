@@ -46,7 +46,7 @@ from ci_bridge.platforms.github import RUN_STEP, artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
 from ci_bridge.platforms.github.results_service import ResultsService
-from ci_bridge.platforms.github.run_origins import own_workflow
+from ci_bridge.platforms.github.run_origins import own_head, own_workflow
 from ci_bridge.platforms.github.runner import RunnerAdapter, disk_errors, store, upload
 from ci_bridge.protocols import (
     SupportsAnnotations,
@@ -129,6 +129,7 @@ class GitHubAdapter(
             root=urlsplit(api_url).path.rstrip("/"),
             is_protected=env.get("GITHUB_REF_PROTECTED", "").lower() == "true",
             workflow=own_workflow(env, context),
+            head=own_head(env),
         )
         self._retention = env.get("GITHUB_RETENTION_DAYS", "")
         self._author: str | None = None
