@@ -419,7 +419,7 @@ class Client(Remembering):
                 near = nearest(artifact_name, [one.name for one in adapter.list_artifacts(ArtifactQuery(test_run_id))])
                 where = f" in run {test_run_id}" if test_run_id else ""
                 raise PlatformError(
-                    f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
+                    f"no artifact {artifact_name!r}{where}" + (f"; did you mean {near!r}?" if near else "")
                 )
             with staging_area(self._directory) as area:
                 adapter.download_artifact(found[0], area / "file")
