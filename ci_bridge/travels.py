@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ci_bridge.atomic import write_atomically
+from ci_bridge.atomic import read_small, write_atomically
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import BuildContext, JudgedCase, Receipt, Report, Row, StoredObject
 from ci_bridge.protocols import SupportsStore
@@ -42,6 +43,8 @@ LEAST_SECONDS = 5.0
 """With less left no base is begun; a later build will."""
 
 T = TypeVar("T")
+
+_LARGEST_MARK = 1 << 20
 
 _SCHEDULES = ("schedule", "Schedule", "cron")
 
@@ -78,7 +81,8 @@ class Travels:
             raise HistoryError("reading the store was given up")
         self.history.reading = self._earlier_reading()
         if self.history.reading is None:
-            self.mark.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder, say, which is no mark either
+                self.mark.unlink(missing_ok=True)
             reading = self.history.fetch(pull_request=not self.trusted)
             self._leave_mark(reading)
         self.begun = True
@@ -110,13 +114,14 @@ class Travels:
                 "waiting": [moment.isoformat() for moment in reading.waiting],
                 "own": reading.own,
             }
-            write_atomically(self.mark, json.dumps(facts) + "\n")
+            with suppress(OSError):  # without it the next process reads the store once more
+                write_atomically(self.mark, json.dumps(facts) + "\n")
 
     def _earlier_reading(self) -> Reading | None:
         from ci_bridge.history.travelling import Reading
 
         try:
-            facts = json.loads(self.mark.read_text(encoding="utf-8"))
+            facts = json.loads(read_small(self.mark, _LARGEST_MARK))
             if not self._build() or facts["build"] != self._build():
                 return None
             base = facts["base"]
@@ -126,8 +131,8 @@ class Travels:
                     return None
             waiting = tuple(datetime.fromisoformat(moment) for moment in facts["waiting"])
             return Reading(base, int(facts["read"]), int(facts["left"]), waiting, own=int(facts["own"]))
-        except (OSError, ValueError, TypeError, KeyError, IndexError):
-            return None
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+            return None  # whatever runs in the job can write this file
 
 
 def is_main(context: BuildContext) -> bool:
