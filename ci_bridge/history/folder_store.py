@@ -23,7 +23,7 @@ from ci_bridge.models import StoredObject
 from ci_bridge.protocols import Listing, SupportsStore
 
 _PLACES = ("trusted", "untrusted")
-_FILE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,150})~(?P<build>[0-9a-f]{12})~(?P<days>[0-9]{1,5})~[0-9a-f]{12}\Z")
+_FILE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,200})~(?P<build>[0-9a-f]{12})~(?P<days>[0-9]{1,5})~[0-9a-f]{12}\Z")
 _HISTORY = re.compile(r"ci-bridge(\..*)?[.-](base~|segment-)")
 _LEFTOVER_AGE = timedelta(days=1)
 

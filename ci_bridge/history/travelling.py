@@ -38,6 +38,9 @@ MOST_OWN_SEGMENTS = 3
 MANY_UNCOVERED = 20
 MOST_LISTED = 20_000
 
+LONGEST_NAME = 200
+"""Characters of an object's name that every store takes."""
+
 _BASES_LISTED = 20
 _FIRST_LISTED = 100
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -385,10 +388,11 @@ class TravellingHistory:
         self._put_segment(uid, encode(RunRecord(uid, now), forgotten=True, secret=self.secret), "forgotten")
 
     def _put_segment(self, uid: str, data: bytes, shard: str) -> StoredObject:
-        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
-        mark = self.scope.mark if self.scope else ""
-        tail = "-".join(filter(None, (mark, _plain(uid), leg, hashlib.sha256(data).hexdigest()[:8])))
-        return self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
+        start = self.segment_prefix + (f"{self.scope.mark}-" if self.scope else "") + _plain(uid)
+        end = f"-{_digest_of(data, 8)}"
+        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[: min(40, LONGEST_NAME - len(start + end) - 1)]
+        name = f"{start}-{leg}{end}" if leg else start + end
+        return self.store.put_object(name, data, self.segment_days)
 
     def why_compact(self, *, main: bool, now: datetime) -> str:
         """Why a trusted job should compact now (C), empty if it should not.
@@ -510,7 +514,11 @@ def _plain(uid: str) -> str:
 
 
 def _digest(text: str, length: int = 4) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:length]
+    return _digest_of(text.encode("utf-8", "replace"), length)
+
+
+def _digest_of(data: bytes, length: int) -> str:
+    return hashlib.sha256(data).hexdigest()[:length]
 
 
 def _packed(path: Path, secret: bytes) -> bytes:

@@ -82,3 +82,11 @@ def test_with_a_secret_an_own_segment_without_its_signature_is_passed_over(tmp_p
     traveller = history(tmp_path, SCOPE, secret=b"not a real one")
     reading = traveller.fetch(pull_request=True)
     assert reading.own == 0 and any("not signed" in note for note in reading.notes)
+
+
+def test_the_longest_key_and_jobs_name_still_make_a_name_that_a_store_takes(tmp_path: Path) -> None:
+    scope = PullRequestScope("1234567890", "Tests / unit", "900", "py")
+    traveller = history(tmp_path, scope)
+    traveller.key = "k" * 100
+    stored = traveller.publish("01958f3e-0000-7000-8000-000000000001", encode(record(0, "own")), "leg" * 30)
+    assert len(stored.name) == 200 and scope.takes(stored.name.removeprefix(traveller.segment_prefix))
