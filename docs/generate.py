@@ -89,7 +89,7 @@ On a pull request the checkout belongs to whoever opened it, and so does a confi
 trusted. The options marked T are ignored there, each with a warning; set them by an input, a variable or a flag. They are
 those by which a pull request could send results or credentials elsewhere ({redirecting}), or touch what other runs recorded
 ({touching}). So is a template given by its path, and a template that lies inside an untrusted checkout is ignored whoever
-names it. A file that is a token's home is no better for being trusted: {tokens} in any file are an error.
+names it, and so are patterns in `results` that are absolute or hold `..`. A file that is a token's home is no better for being trusted: {tokens} in any file are an error.
 
 `fail_on`, `strict` and `required_channels` may stand in an untrusted file. Their defaults are the laxest values there are, so
 ignoring them would hide failures instead of showing them. To make a gate binding for everybody, set them by an input, a

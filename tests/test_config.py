@@ -26,6 +26,7 @@ from ci_bridge.config import (
 )
 from ci_bridge.errors import ConfigError
 from ci_bridge.options import NotYet
+from ci_bridge.preparation import prepare
 
 HIDDEN = "s3cr3t-" + "value-0815"
 
@@ -404,6 +405,26 @@ def test_an_untrusted_file_may_name_a_built_in_template(tmp_path: Path):
     loaded = load(tmp_path, trusted=False)
     assert loaded.settings.pr_comment_template == "minimal"
     assert not loaded.warnings
+
+
+LEADING_OUTSIDE = "/srv/**/*.xml ../*.xml a/../../b.xml {/srv,a}/*.xml {,a}/srv/*.xml .{.,x}/*.xml a/{..,b}/*.xml"
+
+
+@pytest.mark.parametrize("pattern", LEADING_OUTSIDE.split())
+@pytest.mark.parametrize("name", ["ci-bridge.toml", "pyproject.toml"])
+def test_patterns_of_an_untrusted_file_stay_in_the_workspace(tmp_path: Path, name: str, pattern: str):
+    table = "[tool.ci-bridge]\n" if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(f'{table}results = ["{pattern}", "out..put/{{a,b}}/*.xml", "!**/old.xml"]\n')
+    pull_request = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/shop", "GITHUB_REF": "refs/pull/42/merge"}
+    loaded, _, context = prepare(None, pull_request, tmp_path)
+    assert context.pr_number == "42"
+    assert loaded.settings.results == ("out..put/{a,b}/*.xml", "!**/old.xml")
+    (warning,) = loaded.warnings
+    assert pattern in warning and "untrusted checkout" in warning and "CI_BRIDGE_RESULTS" in warning
+    trusted, _, _ = prepare(None, {}, tmp_path)
+    assert pattern in trusted.settings.results
+    by_hand = {"CI_BRIDGE_RESULTS": pattern.split(",")[0]} | pull_request
+    assert prepare(None, by_hand, tmp_path)[0].settings.results == (pattern.split(",")[0],)
 
 
 def test_a_template_inside_an_untrusted_checkout_is_ignored_whoever_names_it(tmp_path: Path):

@@ -298,6 +298,14 @@ def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
+def leads_outside(pattern: str) -> bool:
+    """True if a pattern names, or can name, something outside the workspace: an absolute path, or one with ``..``."""
+    return any(
+        os.path.isabs(text) or os.path.splitdrive(text)[0] or ".." in re.split(r"[/\\]", text)
+        for text in _alternatives(pattern)
+    )
+
+
 def _alternatives(pattern: str) -> list[str]:
     """The pattern with ``{a,b}`` written out."""
     done: list[str] = []
