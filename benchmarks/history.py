@@ -1,8 +1,9 @@
 """Measure the history on a synthetic project: size, saving, reading and judging, queries.
 
-The workload: runs over 90 days, 60 % of them on main, the rest on short-lived branches; 10 % are re-runs of the same
-commit; 3 tests in 10 000 are replaced per run; 0.6 % always skipped, 0.5 % flaky (2 to 30 %), breakages that last for
-some runs of a branch; durations log-normal; 10 numbers for each of 10 tasks a run. All of it comes from one seed.
+The workload: runs over 90 days, 50 % of them on main, 10 % on develop, the rest on short-lived branches, all trusted;
+10 % are re-runs of the same commit; 3 tests in 10 000 are replaced per run; 0.6 % always skipped, 0.5 % flaky (2 to
+30 %), 0.02 % red on every branch and 0.02 % on develop, breakages that last for some runs of a branch; durations log-
+normal; 10 numbers for each of 10 tasks a run. All of it comes from one seed.
 
 Usage: ``python benchmarks/history.py [--runs N] [--tests N]``; prints Markdown.
 """
@@ -48,6 +49,7 @@ class _Test:
     spread: float
     skipped: bool
     flaky: float
+    red: str = "green"  # or on which branch, empty for all
     parts: tuple[tuple[str, ...], str, str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,8 +74,9 @@ class Project:
         chance = self._random.random
         flaky = 0.02 * 15 ** chance() if self._made % 200 == 7 else 0.0
         test = _Test(
-            self._made, math.exp(self._random.gauss(-4, 1.5)), 0.05 + 0.3 * chance(), self._made % 167 == 5, flaky
-        )
+            self._made, math.exp(self._random.gauss(-4, 1.5)), 0.05 + 0.3 * chance(), self._made % 167 == 5, flaky,
+            red={3: "", 4: "develop"}.get(self._made % 5000, "green"),
+        )  # fmt: skip
         if flaky:
             self.flaky_names.add(identity_of(*test.parts))
         return test
@@ -84,7 +87,8 @@ class Project:
         for number in range(self.runs):
             again = number > 0 and pick.random() < 0.1
             if not again:
-                branch = "main" if pick.random() < 0.6 else f"topic-{number * 112 // self.runs}"
+                chance = pick.random()
+                branch = "main" if chance < 0.5 else f"topic-{number * 112 // self.runs}" if chance < 0.9 else "develop"
                 self._sha = f"{pick.getrandbits(160):040x}"
             for _ in range(max(1, 3 * len(self._tests) // 10_000)):
                 self._tests[pick.randrange(len(self._tests))] = self._new_test()
@@ -117,7 +121,7 @@ class Project:
             if test.skipped:
                 skipped += 1
                 rows.append((*test.parts, 0, "skipped", 0.0, ("", "not on this platform", "", "", "", ())))
-            elif test.number in broken or (test.flaky and pick.random() < test.flaky):
+            elif test.red in ("", branch) or test.number in broken or (test.flaky and pick.random() < test.flaky):
                 failed += 1
                 rows.append(
                     (

@@ -62,7 +62,8 @@ the first. Targets for a million cases: summarise in at most 3 × expat and 150 
 
 ## History
 
-1 000 runs of 10 000 tests on 113 branches, with flaky tests and incidents; synthetic data.
+1 000 runs of 10 000 tests on 112 trusted branches, two of them lasting, with flaky tests, tests that never pass and
+incidents; synthetic data.
 
 {history}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ci_bridge import atomic
-from ci_bridge.atomic import open_atomically
+from ci_bridge.atomic import open_atomically, write_atomically
 from ci_bridge.errors import ConfigError, ResultsError
 from ci_bridge.formats.files import OWN_FILES, OWN_FOLDERS, OWN_MARK, find_files, is_own
 from ci_bridge.formats.plugin import Limits
@@ -248,9 +248,9 @@ def claim_folder(directory: Path) -> None:
     # A folder that cannot be written is said by the delivery that needs it.
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / OWN_MARK).write_text("The files in this folder are written and replaced by ci-bridge.\n")
-        if not (directory / ".gitignore").exists():
-            (directory / ".gitignore").write_text("*\n")
+        # Whatever stands there already is replaced, or left: a link is not followed, and no pipe waited on.
+        write_atomically(directory / OWN_MARK, "The files in this folder are written and replaced by ci-bridge.\n")
+        write_atomically(directory / ".gitignore", "*\n", over=False)
 
 
 def refuse_results(directory: Path, patterns: Sequence[str], *, workspace: Path) -> None:

@@ -11,19 +11,23 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
 from ci_bridge.commenting import comment
-from ci_bridge.delivery import Rung, show_run, skipped, status_of
+from ci_bridge.delivery import Rung, show_run, skipped, status_of, summary_rung
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, Verdict
 from ci_bridge.protocols import (
+    Adapter,
     SupportsAnnotations,
     SupportsOutputs,
     SupportsStatus,
     SupportsSummary,
     SupportsTestRuns,
     SupportsUpload,
+    why_missing,
 )
 from ci_bridge.report import build_annotations, headline, render_summary, status_description
 from ci_bridge.report.markdown import render_brief
@@ -63,7 +67,8 @@ async def send_all(
 async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
     adapter = place.adapter
     if not isinstance(adapter, SupportsOutputs):
-        return Receipt(False, "", None, "this platform takes no outputs", "outputs", "unsupported")
+        reason = why_missing(adapter, "outputs", "this platform takes no outputs")
+        return Receipt(False, "", None, reason, "outputs", "unsupported")
     return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
 
 
@@ -112,12 +117,13 @@ async def _summary(place: Workplace, report: Report) -> Receipt:
         return await place.courier.send(
             "summary",
             [
-                Rung("summary", None, "this platform shows no summary"),
+                Rung("summary", None, why_missing(adapter, "summary", "this platform shows no summary")),
                 place.log_rung(headline(report)),
             ],
         )
-    text = render_summary(report, limit_bytes=adapter.max_summary_size)
-    return await place.courier.send("summary", [Rung("summary", lambda: adapter.write_summary(text))])
+    rung = summary_rung(adapter, report)
+    rungs = [rung] if rung.send else [rung, place.log_rung(headline(report))]
+    return await place.courier.send("summary", rungs)
 
 
 async def _annotations(place: Workplace, report: Report, tracked: Sequence[str]) -> Receipt:
@@ -125,7 +131,8 @@ async def _annotations(place: Workplace, report: Report, tracked: Sequence[str])
     if settings.annotations == "none":
         return skipped("annotations", "annotations = none")
     if not isinstance(adapter, SupportsAnnotations):
-        return Receipt(False, "", None, "this platform shows no annotations", "annotations", "unsupported")
+        reason = why_missing(adapter, "annotations", "this platform shows no annotations")
+        return Receipt(False, "", None, reason, "annotations", "unsupported")
     limit = min(settings.max_annotations, adapter.max_annotations)
     remarks = build_annotations(report, mode=settings.annotations, limit=limit, tracked=tracked)
     # None at all are sent as well: they take the place of an earlier run's where a platform keeps those.
@@ -177,7 +184,7 @@ async def _run_or_status(place: Workplace, report: Report) -> Receipt:
         rungs.append(Rung("run", lambda: show_run(adapter, run).url))
     sha = report.run.commit_sha or context.status_sha
     if not isinstance(host, SupportsStatus):
-        rungs.append(Rung("status", None, "this code host takes no commit statuses"))
+        rungs.append(Rung("status", None, why_missing(host, "status", "this code host takes no commit statuses")))
     elif not sha:
         rungs.append(Rung("status", None, "the commit is not known"))
     else:
@@ -206,7 +213,7 @@ def _no_uploads(place: Workplace) -> Receipt | None:
     if "reports" not in place.settings.artifact_categories:
         return skipped("artifacts", "artifact_categories leaves out reports")
     if not isinstance(place.adapter, SupportsUpload):
-        return staged_receipt("artifacts", str(place.directory))
+        return staged_receipt(place.adapter, "artifacts", str(place.directory))
     return None
 
 
@@ -232,10 +239,10 @@ async def _upload_report(place: Workplace, report: Report, path: Path, share: fl
     return await upload(place, path, artifact, channel="artifacts", mask=False, share=share)
 
 
-def staged_receipt(channel: str, url: str) -> Receipt:
+def staged_receipt(adapter: Adapter, channel: str, url: str) -> Receipt:
     """The receipt of a file that waits in the staging folder for the platform's own step."""
-    reason = "this platform's files go up by its own step; they wait in artifact_dir"
-    return Receipt(True, "folder", url, reason, channel, "degraded")
+    reason = why_missing(adapter, "upload", "this platform's files go up by its own step")
+    return Receipt(True, "folder", url, f"{reason}; they wait in artifact_dir", channel, "degraded")
 
 
 async def upload(
@@ -248,16 +255,27 @@ async def upload(
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
+    days, stored = place.settings.artifact_retention_days, list[Artifact]()
 
     def send() -> str | None:
         with staging_area(place.directory) as area:
             staged = area / "file"
             stage(path, staged, compress=compress, mask=place.masker if mask else None)
             assert isinstance(adapter, SupportsUpload)
-            return adapter.upload_artifact(staged, artifact, place.settings.artifact_retention_days).url
+            stored.append(adapter.upload_artifact(staged, artifact, days))
+            return stored[-1].url
 
     rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
-    return await place.courier.send(channel, [rung])
+    receipt = await place.courier.send(channel, [rung])
+    return replace(receipt, reason="; ".join(filter(None, (receipt.reason, *map(partial(_kept_less, days), stored)))))
+
+
+def _kept_less(wanted: int, stored: Artifact) -> str:
+    """A remark where the store keeps something for less time than was asked for."""
+    if stored.created_at is None or stored.expires_at is None:
+        return ""
+    days = round((stored.expires_at - stored.created_at) / timedelta(days=1))
+    return f"kept {days} days, as the platform allows no more ({wanted} asked for)" if days < wanted else ""
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from ci_bridge.models import (
     StatusState,
     TestRun,
 )
+from ci_bridge.option_values import nearest
 from ci_bridge.preparation import prepare
 from ci_bridge.progress import state_of
 from ci_bridge.protocols import (
@@ -374,7 +375,7 @@ class Client(Remembering):
         name = self._masker.clean(name)
         artifact = Artifact("", name, run_id, category, compressed=self.settings.artifact_compression)
         if not isinstance(self._adapter, SupportsUpload):
-            return staged_receipt("artifacts", str(path))
+            return staged_receipt(self._adapter, "artifacts", str(path))
         receipt = await upload(self._workplace(), path, artifact, channel="artifacts", share=1.0)
         if receipt and run_id in self._runs:
             self._runs[run_id].artifacts.append(replace(artifact, url=receipt.url))
@@ -414,8 +415,10 @@ class Client(Remembering):
         def send() -> str | None:
             found = adapter.list_artifacts(ArtifactQuery(test_run_id, artifact_name))
             if not found:
+                near = nearest(artifact_name, [one.name for one in adapter.list_artifacts(ArtifactQuery(test_run_id))])
+                where = f" in run {test_run_id}" if test_run_id else ""
                 raise PlatformError(
-                    f"no artifact {artifact_name!r}" + (f" in run {test_run_id}" if test_run_id else "")
+                    f"no artifact {artifact_name!r}{where}" + (f"; did you mean {near!r}?" if near else "")
                 )
             with staging_area(self._directory) as area:
                 adapter.download_artifact(found[0], area / "file")
@@ -560,7 +563,9 @@ class Client(Remembering):
         if was_begun and not outcome.report.results.totals.total:  # it must not seem to go on for ever
             live.run = replace(live.run, status="error")
             self._memory.keep_run(live.run)
-        await self._worker.run(lambda: self._mark().finish(live.run.id))
+        if await self._worker.run(lambda: self._mark().finish(live.run.id)):
+            warning = f"this report took the place of an earlier step's of this job, {self._place.run_name!r}"
+            outcome = replace(outcome, warnings=(*outcome.warnings, f"{warning}: give each a comment_title of its own"))
         await self._memory.save()
         return outcome
 
@@ -615,7 +620,7 @@ class Client(Remembering):
         return await self._worker.run(lambda: self._mark().join(self._clock()))
 
     def _mark(self) -> RunMark:
-        return RunMark.of(self.context, self._directory, self.settings.shard or "")
+        return RunMark.of(self.context, self._directory, self.settings.shard or "", self._place.run_name)
 
     # State
 

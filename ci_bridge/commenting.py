@@ -7,18 +7,19 @@ whatever the order. docs/events.md ("Parallel jobs") has the argument in full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from ci_bridge.delivery import Rung, skipped, upsert_comment
+from ci_bridge.delivery import Rung, skipped, summary_rung, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.history import History
 from ci_bridge.legs import leg_of
 from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_of
 from ci_bridge.models import Receipt, Report, RunState, StoredObject
-from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary
-from ci_bridge.report import headline, render_comment, render_summary
+from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary, why_missing
+from ci_bridge.report import headline, render_comment
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.web import source_links
@@ -87,7 +88,8 @@ async def _share(place: Workplace, report: Report, store: SupportsStore, tracked
                 )
             legs = await courier.ask(partial(siblings.read, listed))
             receipt = await _write_merged(place, report, legs, key, tracked, notify=notifies(legs, own.object_id))
-            if receipt.via != "comment" or _is_final(legs):
+            # Where jobs may have the same key, nobody knows how many there are.
+            if receipt.via != "comment" or (_is_final(legs) and not store.job_key):
                 break
             listed = await courier.ask(siblings.listed)
     except ConfigError:
@@ -133,10 +135,12 @@ async def _write_merged(
     # The build's page shows every job's summary; a report file is of one job only.
     summary = {key: report.links[key] for key in ("summary",) if key in report.links}
     shared = replace(shared, links=summary, sources=source_links(shared, place.pages, tracked))
-    return await write_comment(place, shared, key, notify=notify)
+    return await write_comment(place, shared, key, notify=notify, is_summary=len(legs) == 1)
 
 
-async def write_comment(place: Workplace, report: Report, key: str, *, notify: bool) -> Receipt:
+async def write_comment(
+    place: Workplace, report: Report, key: str, *, notify: bool, is_summary: bool = True
+) -> Receipt:
     """Write or update one comment; where that is impossible, the summary or the log bears it.
 
     Args:
@@ -144,15 +148,14 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
         report: What to tell.
         key: See :func:`report_key`.
         notify: False never recreates the comment, so that only one of several jobs notifies people.
+        is_summary: True if this job's summary tells the same.
     """
     settings, host = place.settings, place.host
     pr_number = str(report.run.pr_number or place.context.pr_number)
     quiet = settings.pr_comment_on_failure_only and report.state in (RunState.SUCCESS, RunState.PENDING)
     rungs = []
     if isinstance(host, SupportsComments):
-        body = render_comment(
-            report, template=settings.pr_comment_template, limit=host.max_comment_size, marker_key=key
-        )
+        body = _body(place, report, host.max_comment_size, key)
         recreate = notify and settings.comment_on_worse == "recreate" and await _is_worse(place, report, pr_number)
 
         def send() -> str | None:
@@ -161,16 +164,29 @@ async def write_comment(place: Workplace, report: Report, key: str, *, notify: b
 
         rungs.append(Rung("comment", send))
     else:
-        rungs.append(Rung("comment", None, "this code host takes no comments"))
+        rungs.append(Rung("comment", None, why_missing(host, "comments", "this code host takes no comments")))
     adapter = place.adapter
-    if isinstance(adapter, SupportsSummary):
-        text = render_summary(report, limit_bytes=adapter.max_summary_size)
-        rungs.append(Rung("summary", lambda: adapter.write_summary(text)))
+    shown = place.courier.receipts.get("summary") if is_summary else None
+    if shown and shown.via == "summary":
+        rungs.append(Rung("summary", lambda: shown.url))  # which holds all of it already
+    elif isinstance(adapter, SupportsSummary):
+        rungs.append(summary_rung(adapter, report))
     rungs.append(place.log_rung(headline(report)))
     receipt = await place.courier.send("comment", rungs)
     if receipt.via == "comment" and receipt.url is None and quiet:
         return replace(skipped("comment", "pr_comment_on_failure_only, and all is well"), via="comment")
     return receipt
+
+
+def _body(place: Workplace, report: Report, limit: int, key: str) -> str:
+    """The comment; by our own template where the user's, which was tried on this job's results, fails on the sum."""
+    try:
+        return render_comment(report, template=place.settings.pr_comment_template, limit=limit, marker_key=key)
+    except ConfigError as error:
+        if not report.shards:
+            raise
+        place.courier.warnings.append(f"the default template was used: {error}")
+        return render_comment(report, limit=limit, marker_key=key)
 
 
 def report_key(place: Workplace, run_id: str) -> str:
@@ -180,19 +196,27 @@ def report_key(place: Workplace, run_id: str) -> str:
 
 
 async def _is_worse(place: Workplace, report: Report, pr_number: str) -> bool:
-    """True if the newest earlier build of this pull request was green in all its jobs and this one is not.
+    """True if this report was green in the newest earlier build of the pull request, in all its jobs, and now is not.
 
-    The earlier state comes from the history, never from the comment, which others can edit.
+    The earlier state comes from the history, never from the comment, which others can edit. Where the history does not
+    hold all parallel jobs of that build, it is not known.
     """
     if report.state in (RunState.SUCCESS, RunState.PENDING) or not place.settings.enable_history_tracking:
         return False
     own = report.run.build_id if report.shards else None
 
+    def is_of_report(row: Mapping[str, Any]) -> bool:
+        name = str(row["metadata"].get("name"))
+        if report.shards:
+            return row["build_id"] != own and name.startswith(f"{place.report_name} (")
+        return name == report.run.name
+
     def earlier() -> bool:
         with History.read(place.history_path) as history:
-            rows = [row for row in history.runs(limit=300, pr_number=pr_number) if not own or row["build_id"] != own]
+            rows = [row for row in history.runs(limit=300, pr_number=pr_number) if is_of_report(row)]
         newest = [row for row in rows if row["build_id"] == rows[0]["build_id"]] if report.shards else rows[:1]
-        return bool(newest) and all(row["status"] == str(RunState.SUCCESS) for row in newest)
+        is_whole = bool(newest) and len(newest) >= len(report.shards)
+        return is_whole and all(row["status"] == str(RunState.SUCCESS) for row in newest)
 
     try:
         return await place.courier.worker.run(earlier)

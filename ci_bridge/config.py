@@ -42,6 +42,12 @@ INPUTS_VARIABLE = PREFIX + "INPUTS"
 _RESERVED = {INPUTS_VARIABLE, PREFIX + "VERSION", PREFIX + "IMAGE"}  # the last two pin the release in pipeline snippets
 
 
+class Pair(str):
+    """The value of an option that the command line set with ``-o NAME=VALUE``, which every command takes."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class LoadedSettings:
     """Settings and how they came about.
@@ -98,7 +104,8 @@ def load_settings(
     cascade.add_file()
     cascade.add_environment(env)
     cascade.add(config or {}, lambda _: "config argument")
-    cascade.add(flags or {}, lambda name: "--" + name.replace("_", "-"), text=True)
+    pairs = {name.replace("-", "_") for name, value in (flags or {}).items() if isinstance(value, Pair)}
+    cascade.add(flags or {}, lambda name: f"-o {name}" if name in pairs else "--" + name.replace("_", "-"), text=True)
     return cascade.result()
 
 
@@ -177,7 +184,7 @@ class _Cascade:
             name = str(key).replace("-", "_")
             option = option_named(name)
             if option is None:
-                where = origin(name) if origin(name).startswith("--") else f"{origin(name)}: {printable(str(key))}"
+                where = origin(name) if origin(name).startswith("-") else f"{origin(name)}: {printable(str(key))}"
                 near = "" if isinstance(value, dict) else nearest(name, (option.name for option in options()))
                 self._unknown(where, near)
                 if isinstance(value, dict):
@@ -206,7 +213,8 @@ class _Cascade:
         try:
             value = value_of(option, raw, self.directory, text=text)
         except ValueError as error:
-            key = "" if origin.endswith(option.hyphenated) or origin == option.variable else f": {option.name}"
+            spelt = (option.hyphenated, f"-o {option.name}", option.variable)
+            key = "" if origin.endswith(spelt) else f": {option.name}"
             shown = show(raw, option)
             shown = f'"{shown}"' if isinstance(raw, str) and not option.secret else shown
             self.problems.append(f"{origin}{key} = {shown}: {error}")
@@ -328,4 +336,6 @@ def _syntax_error(name: str, message: str, data: bytes) -> str:
         message = message.removesuffix(" (at end of document)")
         text = data.decode("utf-8-sig").rstrip("\n")
         line, column = str(text.count("\n") + 1), str(len(text) - text.rfind("\n"))
-    return f"{name}, line {line}, column {column}: {printable(message)}"
+    rest = data.decode("utf-8-sig").splitlines()[int(line) - 1][int(column) - 1 :] if place else ""
+    quotes = "; texts need quotes" if message == "Invalid value" and rest[:1].isalpha() else ""
+    return f"{name}, line {line}, column {column}: {printable(message)}{quotes}"

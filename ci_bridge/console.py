@@ -60,6 +60,8 @@ def shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "; ".join(map(str, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

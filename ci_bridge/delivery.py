@@ -20,8 +20,9 @@ from ci_bridge.errors import (
     PermissionDeniedError,
     TransientError,
 )
-from ci_bridge.models import Comment, Receipt, RemoteRun, RunState, StatusState, TestRun
-from ci_bridge.protocols import SupportsComments, SupportsTestRuns
+from ci_bridge.models import Comment, Receipt, RemoteRun, Report, RunState, StatusState, TestRun
+from ci_bridge.protocols import SupportsComments, SupportsSummary, SupportsTestRuns
+from ci_bridge.report import render_summary
 from ci_bridge.report.escape import escape_log, marker
 from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying
 from ci_bridge.worker import Worker
@@ -66,6 +67,7 @@ class Courier:
         notice: Said in every receipt; why the named platform is not the one that delivers, for instance.
         warnings: Each missing permission once, for people.
         patterns: What the platform's log viewer would execute; see ``Platform.log_command_patterns``.
+        receipts: The last one of each channel.
     """
 
     worker: Worker
@@ -74,6 +76,7 @@ class Courier:
     notice: str = ""
     warnings: list[str] = field(default_factory=list)
     patterns: Sequence[str] = ()
+    receipts: dict[str, Receipt] = field(default_factory=dict)
 
     async def send(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
         """Try the rungs in order and answer what became of it.
@@ -81,6 +84,10 @@ class Courier:
         Raises:
             ConfigError: A wrong configuration never degrades.
         """
+        receipt = self.receipts[channel] = await self._descend(channel, rungs)
+        return receipt
+
+    async def _descend(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
         reasons: list[tuple[str, str]] = []
         supported = False
         for rung in rungs:
@@ -228,3 +235,13 @@ def own_comments(host: SupportsComments, pr_number: str, key: str) -> list[Comme
         for comment in host.list_comments(pr_number)
         if comment.author == author and comment.body.split("\n", 1)[0].rstrip("\r") == first_line
     ]
+
+
+def summary_rung(adapter: SupportsSummary, report: Report) -> Rung:
+    """Show the report on the build's own page: as much of it as there is room for, the headline at least."""
+    room = adapter.max_summary_size
+    try:
+        text = render_summary(report, limit_bytes=room)
+    except ConfigError:  # not even the headline
+        return Rung("summary", None, f"only {room} bytes are left in it")
+    return Rung("summary", lambda: adapter.write_summary(text))

@@ -258,7 +258,7 @@ def _history(
         yield _condition(settings, platform, store, clock())
     else:
         detail = "nothing is kept between builds here: failures are judged only where artifact_dir or history_url is"
-        yield Finding("History", Health.WARNING, detail, "history_url: a folder that outlives the build")
+        yield Finding("History", Health.WARNING, detail, _FOLDER_LINE)
 
 
 def _condition(settings: Settings, platform: Platform, store: SupportsStore, now: datetime) -> Finding:
@@ -272,12 +272,17 @@ def _condition(settings: Settings, platform: Platform, store: SupportsStore, now
         kept = f"segments are kept {SEGMENT_DAYS} days, and until a base covers them"
     else:
         kept = f"segments are kept {segments} days, bases {base}"
+    if store.no_puts and not bases:
+        detail = f"nothing is stored, and this job cannot store anything: {store.no_puts}"
+        return Finding("History", Health.WARNING, detail, _FOLDER_LINE)
     if not bases:
         detail = f"{kept}; no compaction has been made yet, or none in that time: the next builds do it"
         return Finding("History", Health.WARNING, detail)
     moments = sorted(base.created_at for base in bases)
     gap = max(later - earlier for earlier, later in zip(moments, [*moments[1:], now], strict=True)) / timedelta(days=1)
     detail = f"{kept}; the longest gap between compactions was {gap:.1f} days"
+    if store.no_puts:
+        detail += f"; this job adds nothing: {store.no_puts}"
     limit = min(segments, base) if store.store_expires else math.inf
     if gap >= limit:
         return Finding("History", Health.PROBLEM, f"{detail}: runs are lost", platform.weekly_line or _WEEKLY)
@@ -286,6 +291,7 @@ def _condition(settings: Settings, platform: Platform, store: SupportsStore, now
     return Finding("History", Health.OK, detail)
 
 
+_FOLDER_LINE = "history_url: a folder that outlives the build"
 _WEEKLY = "a weekly scheduled build of the default branch"
 _NEAR = 0.6
 """Part of the time that things are kept; a weekly build is just below it."""

@@ -9,7 +9,7 @@ from ci_bridge import platforms
 from ci_bridge.atomic import write_atomically
 from ci_bridge.errors import ConfigError
 from ci_bridge.models import BuildContext
-from ci_bridge.protocols import Platform
+from ci_bridge.protocols import Environment, Platform
 from ci_bridge.report.templates import template_root
 
 DEFAULT_TEMPLATE = "ci-bridge"
@@ -40,18 +40,23 @@ def templates_of(platform: Platform) -> dict[str, Path]:
     return {path.stem: path for path in sorted(found, key=lambda path: path.stem != DEFAULT_TEMPLATE)}
 
 
-def find_platform(directory: Path) -> Platform:
-    """The platform that builds this checkout: by the folder of its pipelines, else by where ``origin`` lives.
+def find_platform(directory: Path, env: Environment) -> Platform:
+    """The platform that builds this checkout: by the folder of its pipelines, by where ``origin`` lives, by the job.
+
+    Args:
+        directory: The checkout's root.
+        env: The environment; inside a job it tells the platform.
 
     Raises:
-        ConfigError: Neither tells.
+        ConfigError: None of them tells.
     """
     known = [platform for platform in platforms.available() if platform.pipeline_folder]
     for platform in known:
         if (directory / Path(platform.pipeline_folder).parts[0]).is_dir():
             return platform
     url = platforms.fill_from_git(BuildContext(platforms.FALLBACK), directory).repository_url
-    host = platforms.code_host_of(url) if url else None
+    running = platforms.detect(env)
+    host = (platforms.code_host_of(url) if url else None) or (running if running in known else None)
     if host is None:
         raise ConfigError("this checkout does not tell which platform builds it", hint=f"name one: {_offered()}")
     return host

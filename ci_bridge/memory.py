@@ -6,13 +6,14 @@ Runs and numbers are kept back and saved together, since each save writes the wh
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_bridge.arguments import outcome_counts
-from ci_bridge.errors import CIBridgeError, HistoryError
+from ci_bridge.errors import CIBridgeError, ConfigError, HistoryError
 from ci_bridge.models import Metric, Report, TestRun, Totals
 from ci_bridge.retry import Deadline
 from ci_bridge.travels import FETCH_SHARE, patiently, recall, share, travels_of
@@ -170,7 +171,7 @@ class Memory:
         return dropped
 
     async def compact(self, *, force: bool) -> str:
-        """Make a new base of what the store holds; answers what was done, empty if nothing was to be.
+        """Make a new base of what the store holds; answers what was done, or why nothing was to be.
 
         Raises:
             HistoryError: Nothing was stored.
@@ -178,17 +179,26 @@ class Memory:
         """
         place = await self._ready(changes=True)
         days = self._place.settings.history_retention_days
-        return await self._new_base(place, days, reason="asked for", force=force)
+        if done := await self._new_base(place, days, reason="asked for", force=force):
+            return done
+        if place.travels is None:
+            return "nothing to do: the history is one file, which each save writes anew"
+        if not self.path.exists():
+            return "nothing to do: the history is empty"
+        return "nothing to do: it was compacted within the hour (--force does it all the same)"
 
     async def forget(self, run_id: str) -> bool:
         """Drop a run for good, in the store as well; True if it was here.
 
         Raises:
+            ConfigError: It is no id.
             HistoryError: It could not be dropped.
             PlatformError: The store refused.
         """
         from ci_bridge.history import History
 
+        if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", run_id):
+            raise ConfigError(f"{run_id!r} is no id of a run", hint="`ci-bridge history runs` lists them")
         now = self._place.clock()
 
         def drop() -> bool:
@@ -263,5 +273,5 @@ def record_of(place: Workplace, run: TestRun, report: Report | None = None) -> R
         duration=float(run.summary.get("duration") or ((end - run.created_at).total_seconds() if end else 0.0)),
         # Only what the project itself built may judge others; a pull request's author chooses its branch's name.
         trusted=run.pr_number is None and place.is_trusted,
-        extra={**run.metadata, "name": run.name},
+        extra={**run.metadata, "name": run.name, "report": place.history_name},
     )

@@ -44,6 +44,7 @@ class Leg:
         attempt: Number of the re-run, counted from 1.
         put_at: When its part was stored, by the store's clock; ``object_id`` is the store's key of that part.
         shard_total: Number of parallel jobs, as this one knows it.
+        job: Tells it from another job with the same key: a pipeline may call another one twice. Empty if nothing does.
         judged: Failing and flaky cases, worst news first.
         fixed: Identities that failed in the baseline and pass now.
         files: Input files with problems or remarks.
@@ -56,6 +57,7 @@ class Leg:
     put_at: datetime = NEVER
     object_id: str = ""
     shard_total: int | None = None
+    job: str = ""
     judged: tuple[JudgedCase, ...] = ()
     fixed: tuple[str, ...] = ()
     slower: tuple[SlowerCase, ...] = ()
@@ -77,14 +79,20 @@ class Leg:
 
 
 def merge(*groups: Iterable[Leg]) -> tuple[Leg, ...]:
-    """The newest attempt of each shard, sorted by shard: associative, commutative and idempotent."""
-    newest: dict[str, Leg] = {}
+    """The newest attempt of each shard, sorted by shard: associative, commutative and idempotent.
+
+    Several jobs that report the same shard in that attempt all count.
+    """
+    newest: dict[tuple[str, str], Leg] = {}
+    last: dict[str, int] = {}
     for group in groups:
         for leg in group:
-            known = newest.get(leg.shard)
+            last[leg.shard] = max(leg.attempt, last.get(leg.shard, 0))
+            known = newest.get((leg.shard, leg.job))
             if known is None or (leg.attempt, *leg.age, leg.uid) > (known.attempt, *known.age, known.uid):
-                newest[leg.shard] = leg
-    return tuple(newest[shard] for shard in sorted(newest))
+                newest[leg.shard, leg.job] = leg
+    found = (leg for leg in newest.values() if leg.attempt == last[leg.shard])
+    return tuple(sorted(found, key=lambda leg: (leg.shard, *leg.age, leg.job)))
 
 
 def total_of(legs: Sequence[Leg]) -> int | None:
@@ -94,7 +102,7 @@ def total_of(legs: Sequence[Leg]) -> int | None:
 
 def is_complete(legs: Sequence[Leg]) -> bool:
     """True if every job has reported, or if nobody knows how many there are."""
-    return len(legs) >= (total_of(legs) or 0)
+    return len({leg.shard for leg in legs}) >= (total_of(legs) or 0)
 
 
 def notifies(legs: Sequence[Leg], object_id: str) -> bool:
@@ -185,6 +193,8 @@ def merged_report(legs: Sequence[Leg], *, context: BuildContext, run: TestRun, t
         run: The asking job's run; only its pull request and commit matter here.
         title: Of the report.
     """
+    rows = zip(legs, _rows([leg.shard for leg in legs]), strict=True)
+    legs = [replace(leg, result=replace(leg.result, shard=row)) for leg, row in rows]
     results = MergedResults(
         files=tuple(_labelled(file, leg.shard) for leg in legs for file in leg.files),
         totals=add(leg.result.totals for leg in legs),
@@ -220,6 +230,22 @@ def with_lost(report: Report, lost: Sequence[InputFile]) -> Report:
     results = report.results
     merged = MergedResults((*lost, *results.files), results.totals, results.slowest, results.notes, results.dropped)
     return replace(report, results=merged, state=RunState.ERROR, run=replace(report.run, state=RunState.ERROR))
+
+
+def _rows(shards: Sequence[str]) -> list[str]:
+    """What the rows of these shards are called.
+
+    Where all are matrices of the same names, the values say enough. Jobs that report the same shard are counted.
+    """
+    pairs = [[part.partition("=") for part in shard.split(" / ")] for shard in shards]
+    names = {tuple(name for name, _, _ in one) for one in pairs}
+    rows = list(shards)
+    if len(names) == 1 and all(value for one in pairs for _, _, value in one):
+        short = [" / ".join(value for _, _, value in one) for one in pairs]
+        rows = short if len(set(short)) == len(set(shards)) else rows
+    return [
+        row if row not in rows[:place] else f"{row} ({rows[:place].count(row) + 1})" for place, row in enumerate(rows)
+    ]
 
 
 def _labelled(file: InputFile, shard: str) -> InputFile:

@@ -545,7 +545,7 @@ class JudgedCase:
 
     Attributes:
         category: Failure class (``assertion``, ``timeout``, ``infrastructure`` …), empty if not analysed.
-        signature: Normalised failure text shared by failures with the same cause, empty if not analysed.
+        signature: Normalised failure text shared by failures with the same error, empty if not analysed.
         shards: Keys of the parallel jobs in which it is so; empty in the report of a single job.
     """
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ci_bridge.names import told_apart
 from ci_bridge.options import NOT_YET, Option, Secret, platform_names
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
+
+_LONGEST_SHARD = 200
 
 _HARMLESS = frozenset(" _./:@*,+=~?&%-'{}()!…")
 """What error messages show as it is, beside letters and digits: nothing that a terminal or a log viewer obeys."""
@@ -159,9 +162,14 @@ def is_template_path(option: Option, value: object) -> bool:
 
 
 def _shard_key(text: str) -> str:
-    """The key of a parallel job; a matrix given as a JSON object becomes its values, ``ubuntu / 3.12``."""
+    """The key of a parallel job; a matrix given as a JSON object becomes ``os=ubuntu / python=3.12``.
+
+    The names are part of it, since the jobs of one matrix may differ in nothing else. Keys that differ are never cut or
+    cleaned to the same one.
+    """
     if text == "null":
         return ""  # the matrix of a job that has none
+    whole = ""
     if text.startswith("{"):
         import json
 
@@ -170,9 +178,16 @@ def _shard_key(text: str) -> str:
         except (ValueError, RecursionError):
             matrix = None
         if isinstance(matrix, dict):
-            values = (item if isinstance(item, str) else json.dumps(item, sort_keys=True) for item in matrix.values())
-            text = " / ".join(values)
-    return " ".join(re.sub(r"[\x00-\x20\x7f-\xa0]+", " ", text).split())[:200]
+            # A number and its text are the same: to the job's steps they are, too.
+            pairs = {
+                name: item if isinstance(item, str) else json.dumps(item, sort_keys=True)
+                for name, item in matrix.items()
+            }
+            text = " / ".join(f"{name}={value}" for name, value in pairs.items())
+            is_plain = not any("=" in name or " / " in f" {name} " or " / " in f" {pairs[name]} " for name in pairs)
+            whole = text if is_plain else json.dumps(matrix, sort_keys=True)
+    shown = " ".join(re.sub(r"[\x00-\x20\x7f-\xa0]+", " ", text).split())
+    return told_apart(shown, _LONGEST_SHARD, whole)
 
 
 def _one_of(text: str, choices: Iterable[str], more: str = "") -> str:

@@ -98,6 +98,15 @@ class Option:
         return self.name.replace("_", "-")
 
     @property
+    def default_text(self) -> str:
+        """The default as people write it; empty if there is none."""
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, tuple):
+            return ", ".join(self.default)
+        return "" if self.default is None else f"{self.default}"
+
+    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return PREFIX + self.name.upper()

@@ -194,9 +194,19 @@ class SupportsStore(Protocol):
         """True if the store drops objects by itself after their retention; then nothing is ever deleted by us."""
 
     @property
+    def job_key(self) -> str:
+        """Tells this job from every other of the build, where one may have the same name; empty where nothing does."""
+        return ""
+
+    @property
     def longest_retention(self) -> int | None:
         """Days that the store keeps an object at most, whatever is asked for; None where it does as it is told."""
         return None
+
+    @property
+    def no_puts(self) -> str:
+        """Why this job can put nothing, though it can read; empty where it can."""
+        return ""
 
     @abstractmethod
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:
@@ -241,12 +251,16 @@ class Trigger:
         attempt: Its newest attempt, counted from 1.
         repository: Where its commit lies, ``owner/name``: a fork's own, where it was for a fork's pull request.
         branch: Of its commit, there.
+        pipeline: What the pipeline is called that it is a build of.
+        url: Of its page.
     """
 
     id: str = ""
     attempt: int = 0
     repository: str = ""
     branch: str = ""
+    pipeline: str = ""
+    url: str = ""
 
 
 @runtime_checkable
@@ -268,6 +282,20 @@ class SupportsPullRequests(Protocol):
 
         Read them with :meth:`SupportsStore.get_object`. Empty where no build triggered this one.
         """
+
+
+@runtime_checkable
+class ExplainsGaps(Protocol):
+    """Knows why it lacks roles that its platform could fill."""
+
+    @abstractmethod
+    def why_not(self, capability: str) -> str:
+        """Why it lacks this one, and the next step; empty where it is not the platform's to fill."""
+
+
+def why_missing(adapter: object, capability: str, otherwise: str) -> str:
+    """Why an adapter lacks a role: in its own words, else ``otherwise``."""
+    return (adapter.why_not(capability) if isinstance(adapter, ExplainsGaps) else "") or otherwise
 
 
 ROLES: Mapping[str, type] = {

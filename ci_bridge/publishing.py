@@ -32,9 +32,11 @@ from ci_bridge.models import (
     PullRequest,
     Receipt,
     Report,
+    StoredObject,
     TestRun,
     Totals,
 )
+from ci_bridge.names import short_hash
 from ci_bridge.protocols import SupportsPullRequests, SupportsStore, SupportsUpload, Trigger
 from ci_bridge.reporting import (
     ReportOutcome,
@@ -45,7 +47,6 @@ from ci_bridge.reporting import (
     remember,
     report_on,
 )
-from ci_bridge.sharing import short_hash
 from ci_bridge.travels import recall
 from ci_bridge.workplace import Workplace
 
@@ -57,8 +58,10 @@ BUNDLE_DAYS = 3
 MOST_BUNDLES = 300
 MOST_BYTES = 128 << 20
 MOST_CASES = 2_000_000
+MOST_TITLES = 5
 READ_SECONDS = 120.0
-"""Of all bundles of one build: their number, bytes as stored, cases, and the time that checking them may take.
+"""Of all bundles of one build: their number, bytes as stored, cases, foreign titles that are looked up where there is
+no other bundle, and the time that checking them may take.
 
 What is beyond that is left out, and the report is then never green.
 """
@@ -198,15 +201,16 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
     found = await _bundles(place, sha, paths)
     warnings = found.warnings
     pull = await pull_request_of(place, sha, warnings)
-    place = _about(place, sha, pull)
+    place = _about(place, sha, pull, _trigger_of(place))
     place.courier.warnings.extend(warnings)
     noted: list[str] = []
-    (_, shard), bundles = next(iter(found.bundles.items()))
+    (job, shard), bundles = next(iter(found.bundles.items()))
     if len(found.bundles) == 1 and not shard:
+        place = replace(place, tested_job=job)
         with await place.courier.worker.run(lambda: results_of(bundles, place.masker)) as results:
             for file in found.lost:
                 results.add_file(file)
-            outcome = await report_on(place, place.new_run(), results)
+            outcome = await report_on(place, _run_of(place), results)
     else:
         noted = await recall(place)
         outcome = await _publish_parts(place, found, noted)
@@ -227,7 +231,7 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
         try:
             bundle = await worker.run(partial(open_bundle, data))
             if bundle.title != title:
-                found.warnings.append(f"bundle left out: {name}: of a report with another title (comment_title)")
+                found.warnings.append(f"bundle left out: {name}: its comment_title is {bundle.title!r}, not {title!r}")
                 continue
             if bundle.segment.run.sha != sha:
                 raise ResultsError("it is of another commit")
@@ -246,7 +250,7 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
     if not found.bundles:
         raise ResultsError(
             "there is no sound bundle to publish" + "".join(f"; {warning}" for warning in found.warnings[:3]),
-            hint="run `ci-bridge collect` in the workflow that triggers this one",
+            hint="run `ci-bridge collect` in the workflow that triggers this one, with the same comment_title",
         )
     found.bundles = {key: found.bundles[key] for key in sorted(found.bundles)}
     return found
@@ -271,11 +275,16 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
             hint="download the bundles in a step before and name their folder",
         )
     ours = short_hash(place.settings.comment_title)
-    listed = []
+    listed: list[StoredObject] = []
+    others: dict[str, StoredObject] = {}
     for stored in await place.courier.ask(lambda: adapter.list_triggering(PREFIX)):
         match = _NAME.fullmatch(stored.name)
         if match is None or match["title"] == ours:  # a step that only uploads gives names of its own
             listed.append(stored)
+        else:
+            others.setdefault(match["title"], stored)
+    if not listed:
+        listed = list(others.values())[:MOST_TITLES]  # to say what they are called
     if len(listed) > MOST_BUNDLES:
         found.lose(f"{len(listed) - MOST_BUNDLES} bundles", f"there are more than {MOST_BUNDLES}")
     for stored in listed[:MOST_BUNDLES]:
@@ -350,11 +359,14 @@ async def pull_request_of(place: Workplace, sha: str, warnings: list[str]) -> Pu
     return found[0]
 
 
-def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
-    """The workplace with the other build's commit and pull request in the place of this build's."""
+def _about(place: Workplace, sha: str, pull: PullRequest | None, trigger: Trigger) -> Workplace:
+    """The workplace with the other build, its commit and pull request in the place of this build's."""
     context = replace(
         place.context,
         job_name=None,  # it is another build's jobs that are told of
+        job_url=None,
+        pipeline_name=trigger.pipeline or None,
+        build_url=trigger.url or place.context.build_url,
         commit_sha=sha,
         pr_head_sha=sha,
         pr_number=pull.number if pull else None,
@@ -366,23 +378,26 @@ def _about(place: Workplace, sha: str, pull: PullRequest | None) -> Workplace:
     return replace(place, context=context, settings=settings)
 
 
-async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -> ReportOutcome:
-    """One report out of many jobs' bundles, each job and shard judged against its own shard's history.
+def _run_of(place: Workplace) -> TestRun:
+    # A new id: a bundle's own could be that of another run, whose record it would replace.
+    run = place.new_run()
+    return replace(run, build_id=_trigger_of(place).id or run.build_id)
 
-    Each run gets a new id: a bundle's own could be that of another run, whose record it would replace.
-    """
+
+async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -> ReportOutcome:
+    """One report out of many jobs' bundles, each job and shard judged against its own shard's history."""
     parts: list[tuple[Workplace, Report, Judgement]] = []
     legs: list[Leg] = []
     # With several jobs each row says whose it is, and no total of shards counts them all.
     several = len({job for job, _ in found.bundles}) > 1
     with ExitStack() as stack:
         for (job, shard), bundles in found.bundles.items():
-            own = replace(place, settings=replace(place.settings, shard=shard or None))
+            own = replace(place, tested_job=job, settings=replace(place.settings, shard=shard or None))
             results = await place.courier.worker.run(
                 partial(results_of, bundles, place.masker, share=len(found.bundles))
             )
             stack.enter_context(results)
-            report, judgement = await judged_report(own, own.new_run(), results, warnings)
+            report, judgement = await judged_report(own, _run_of(own), results, warnings)
             parts.append((own, report, judgement))
             row = " / ".join(filter(None, (job, shard))) if several else shard
             while any(row == leg.shard for leg in legs):  # "a / b" may be the name of a job, too
@@ -392,7 +407,7 @@ async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -
         merged = merge(legs)
         total = place.settings.shard_total or total_of(merged)
         merged = tuple(replace(leg, shard_total=total) for leg in merged)
-        shared = merged_report(merged, context=place.context, run=place.new_run(), title=place.settings.comment_title)
+        shared = merged_report(merged, context=place.context, run=_run_of(place), title=place.settings.comment_title)
         outcome = await deliver(place, finished(place, with_lost(shared, found.lost)), warnings)
         receipts = [await remember(own, report, judgement.judged, warnings) for own, report, judgement in parts]
         worst = next((receipt for receipt in receipts if receipt.state == "failed"), receipts[0])

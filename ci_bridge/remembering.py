@@ -16,6 +16,7 @@ from ci_bridge.errors import ConfigError
 from ci_bridge.masking import Masker
 from ci_bridge.memory import Memory
 from ci_bridge.models import Metric, Receipt
+from ci_bridge.option_values import nearest
 from ci_bridge.protocols import Adapter, SupportsMetrics
 
 
@@ -120,11 +121,16 @@ class Remembering:
         now = self._clock()
         points = await self._memory.read(lambda history: history.metric_points(metric_name))
         try:
-            return analyze_trend(
+            trend = analyze_trend(
                 points, metric_name=metric_name, grouping=grouping, timeframe=timeframe, limit=limit, now=now
             )
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if not points:
+            rows = await self._memory.read(lambda history: history.metrics())
+            near = nearest(metric_name, {str(row["metric_name"]) for row in rows})
+            trend["message"] = f"nothing was recorded as {metric_name}" + (f"; did you mean {near}?" if near else "")
+        return trend
 
     async def get_tests(self, pattern: str | None = None, *, limit: int = 20) -> list[dict[str, Any]]:
         """Tests with their record in the history, the most troublesome first.
@@ -159,7 +165,7 @@ class Remembering:
             force: Even if the newest base is younger than an hour, and if more than half of the runs are too old.
 
         Returns:
-            What was done; empty where the history is one file, which each save writes anew, or nothing is to be done.
+            What was done, or why nothing was to be done.
 
         Raises:
             HistoryError: Nothing was stored.

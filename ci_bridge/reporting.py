@@ -39,7 +39,8 @@ from ci_bridge.models import (
     RunState,
     TestRun,
 )
-from ci_bridge.report import headline, render_markdown, write_ctrf, write_html, write_json, write_junit
+from ci_bridge.report import headline, render_comment, render_markdown, write_ctrf, write_html, write_json, write_junit
+from ci_bridge.report.templates import COMMENT_TEMPLATES, load_file
 from ci_bridge.travels import hand_on, recall
 from ci_bridge.web import page_links, source_links
 from ci_bridge.workplace import Workplace
@@ -118,10 +119,18 @@ def preflight(place: Workplace, patterns: Sequence[str] = ()) -> None:
     """Refuse a configuration that cannot work before anything is run, written or sent; make the staging folder ours.
 
     Raises:
-        ConfigError: ``artifact_dir`` is somebody else's.
+        ConfigError: ``artifact_dir`` is somebody else's, or the comment's template is none.
     """
+    if template := _own_template(place.settings):
+        load_file(template)
     refuse_results(place.directory, patterns_of(place.settings, patterns), workspace=place.workspace)
     claim_folder(place.directory)
+
+
+def _own_template(settings: Settings) -> Path | None:
+    """The user's own template of the comment."""
+    name = settings.pr_comment_template
+    return Path(name) if settings.enable_pr_comments and name not in COMMENT_TEMPLATES else None
 
 
 async def run_report(
@@ -244,7 +253,13 @@ def finished(place: Workplace, report: Report) -> Report:
 
 
 async def deliver(place: Workplace, report: Report, warnings: Sequence[str] = ()) -> ReportOutcome:
-    """Write the report files, then hand everything to the platform; nothing is remembered yet."""
+    """Write the report files, then hand everything to the platform; nothing is remembered yet.
+
+    Raises:
+        ConfigError: The comment's template cannot be used; nothing was sent.
+    """
+    if template := _own_template(place.settings):
+        await place.courier.worker.run(lambda: render_comment(report, template=template))
     files: dict[str, Path] = {}
     for file in report.results.files:
         logger.info("%s: %s, %d cases%s", file.path, file.state, file.cases, f" ({file.note})" if file.note else "")
@@ -273,6 +288,8 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
                 return history.view(
                     branch=branch,
                     shard=settings.shard or "",
+                    report=place.history_name,
+                    kin=place.history_kin,
                     build=run.build_id,
                     pr=run.pr_number,
                     uid=run.id,
@@ -282,11 +299,16 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
             view = seen_from(base_branch(context, run))
             if view.baseline is None and context.default_branch not in (None, view.branch):
                 # A branch without a past is compared with the one that it came from.
-                view = seen_from(context.default_branch)
+                default = seen_from(context.default_branch)
+                view = default if default.baseline or not view.base_runs else view
             base = view.baseline
             logger.info(
                 "compared with %s", f"run {base.run_id} of {base.branch} at {base.commit_sha}" if base else "no run"
             )
+            if base is None and results.totals.red and not context.default_branch and history.runs(limit=1):
+                warnings.append(
+                    "no base branch is known to compare with: `git remote set-head origin -a` makes it known"
+                )
             return analysis.judge(results, view, depth=depth, trends=settings.track_performance_trends)
     except HistoryError as error:
         warnings.append(f"history not used: {error}")

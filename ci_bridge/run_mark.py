@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from ci_bridge.arguments import uuid7
 from ci_bridge.atomic import read_small, write_atomically
 from ci_bridge.models import BuildContext
+
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,33 +26,42 @@ class RunMark:
         path: The file.
         build: What tells this job's execution from every other; empty on a laptop.
         shard: Key of the parallel job.
+        name: What the job's reports are shown under.
     """
 
     path: Path
     build: str
     shard: str
+    name: str = ""
 
     @classmethod
-    def of(cls, context: BuildContext, directory: Path, shard: str) -> RunMark:
+    def of(cls, context: BuildContext, directory: Path, shard: str, name: str = "") -> RunMark:
         """The mark of this job's execution in the staging folder."""
         build = "/".join(filter(None, (context.build_id, context.attempt, context.job_id, context.job_name)))
-        return cls(directory / "current-run.json", build, shard)
+        return cls(directory / "current-run.json", build, shard, name)
 
     def begin(self, now: datetime) -> str:
         """The id for a report: that of the run which numbers and files were already recorded for, else a new one."""
         facts = self._read()
         if facts and not facts["completed"]:
             return str(facts["id"])
-        return self._write(uuid7(now), completed=False)
+        return self._write(uuid7(now), completed=False, after=facts["names"] if facts else ())
 
     def join(self, now: datetime) -> str:
         """The id for a number or a file: that of this build's newest run, else a new one."""
         facts = self._read()
         return str(facts["id"]) if facts else self._write(uuid7(now), completed=False)
 
-    def finish(self, run_id: str) -> None:
-        """The report is made: the next one is another run."""
-        self._write(run_id, completed=True)
+    def finish(self, run_id: str) -> bool:
+        """The report is made: the next one is another run.
+
+        Returns:
+            True if an earlier step of this job has made one under the same name, so that this one took its place.
+        """
+        facts = self._read()
+        earlier = facts["names"] if facts else []
+        self._write(run_id, completed=True, after=[*earlier, self.name])
+        return bool(self.build) and self.name in earlier
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -59,11 +71,15 @@ class RunMark:
                 return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
-        ours = facts.get("build") == self.build and facts.get("shard") == self.shard
-        return {"id": facts["id"], "completed": facts.get("completed") is not False} if ours else None
+        if facts.get("build") != self.build or facts.get("shard") != self.shard:
+            return None
+        names = facts.get("names")
+        known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        return {"id": facts["id"], "completed": facts.get("completed") is not False, "names": known}
 
-    def _write(self, run_id: str, *, completed: bool) -> str:
-        facts = {"id": run_id, "build": self.build, "shard": self.shard, "completed": completed}
+    def _write(self, run_id: str, *, completed: bool, after: Iterable[str] = ()) -> str:
+        names = list(dict.fromkeys(after))[-_MOST_NAMES:]
+        facts = {"id": run_id, "build": self.build, "shard": self.shard, "completed": completed, "names": names}
         # Where nothing can be written, each process is a run of its own; the report says that the folder is unwritable.
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,11 @@
 """How the parallel jobs of one build find each other's parts: each puts one small object and reads the others'.
 
-An object is written once and never changed, so nothing is lost when jobs race. Its name tells title, shard and attempt
-by hash and number: a job learns from one listing how many have reported, and reads the newest attempts only.
+An object is written once and never changed, so nothing is lost when jobs race. Its name tells title, shard, attempt and
+job by hash and number: a job learns from one listing how many have reported, and reads the newest attempts only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,8 @@ from ci_bridge.errors import HistoryError, NotFoundError, ResultsError
 from ci_bridge.history import envelope
 from ci_bridge.legs import MOST_BYTES, leg_of_json, leg_to_json
 from ci_bridge.merging import Leg, merge
-from ci_bridge.models import StoredObject
+from ci_bridge.models import RunState, StoredObject
+from ci_bridge.names import short_hash
 from ci_bridge.protocols import SupportsStore
 
 PREFIX = "ci-bridge-part-"
@@ -27,8 +27,15 @@ MOST_PARTS = 1_000
 """Parts of one build that are read at most."""
 FEW = 24
 """Up to so many parallel jobs, each updates the comment; beyond, only about every eighth part of them does."""
+FEW_RED = 8
+"""Beyond, so many that are not green do as well, and of the further ones about every eighth part."""
 
-_NAME = re.compile(re.escape(PREFIX) + r"(?P<title>[0-9a-f]{12})-(?P<shard>[0-9a-f]{12})-(?P<attempt>[0-9]{1,9})-.*")
+_RED = "red"
+_NAME = re.compile(
+    re.escape(PREFIX)
+    + rf"(?P<title>[0-9a-f]{{12}})-(?P<shard>[0-9a-f]{{12}})-(?P<attempt>[0-9]{{1,9}})-(?P<red>{_RED}-)?"
+    r"(?:(?P<job>[0-9a-f]{12})-)?.*"
+)
 
 
 def pack(data: object) -> bytes:
@@ -52,11 +59,6 @@ def unpack(stored: bytes, limit: int = MOST_UNPACKED) -> object:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON")
-
-
-def short_hash(text: str) -> str:
-    """Stands for a text in an object's name."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(slots=True)
@@ -85,16 +87,18 @@ class Siblings:
         return f"{PREFIX}{short_hash(self.title)}-"
 
     def put(self, leg: Leg, retention_days: int) -> Leg:
-        """Store this job's part; safe to repeat, since the newest one of a shard counts.
+        """Store this job's part; safe to repeat, since the newest one of a job counts.
 
         Raises:
             CIBridgeError: The store does not take it.
         """
-        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{leg.uid}"
+        red = "" if leg.result.state is RunState.SUCCESS else f"{_RED}-"
+        job = short_hash(self.store.job_key) if self.store.job_key else ""
+        name = f"{self.prefix}{short_hash(leg.shard)}-{leg.attempt}-{red}{f'{job}-' if job else ''}{leg.uid}"
         stored = self._stored_before(name) if self._tried else None
         self._tried = True
         stored = stored or self.store.put_object(name, pack(leg_to_json(leg)), retention_days)
-        self.own = replace(leg, object_id=stored.id, put_at=stored.created_at)
+        self.own = replace(leg, job=job, object_id=stored.id, put_at=stored.created_at)
         self._read[stored.id] = self.own
         return self.own
 
@@ -104,7 +108,8 @@ class Siblings:
 
     def listed(self) -> list[StoredObject]:
         """The newest attempt of each shard that has reported, this job's own at least; one call of the store."""
-        newest: dict[str, tuple[tuple[int, object, int, str], StoredObject]] = {}
+        newest: dict[tuple[str, str | None], tuple[tuple[int, object, int, str], StoredObject]] = {}
+        last: dict[str, int] = {}
         self.shows_own = False
         for stored in self.store.list_siblings(self.prefix):
             self.shows_own |= self.own is not None and stored.id == self.own.object_id
@@ -112,12 +117,13 @@ class Siblings:
             if match is None or stored.size > MOST_STORED:
                 continue
             rank = (int(match["attempt"]), stored.created_at, len(stored.id), stored.id)
-            shard = match["shard"]
+            shard, key = match["shard"], (match["shard"], match["job"])
             if self._read.get(stored.id, ...) is None:
                 continue  # known as damaged: an older attempt is better than none
-            if shard not in newest or rank > newest[shard][0]:
-                newest[shard] = (rank, stored)
-        return [stored for _, stored in newest.values()][:MOST_PARTS]
+            last[shard] = max(rank[0], last.get(shard, 0))
+            if key not in newest or rank > newest[key][0]:
+                newest[key] = (rank, stored)
+        return [stored for (shard, _), (rank, stored) in newest.items() if rank[0] == last[shard]][:MOST_PARTS]
 
     def read(self, listed: Iterable[StoredObject]) -> tuple[Leg, ...]:
         """The parts, sorted by shard. What cannot be read is left out with a warning; what was read before is kept.
@@ -140,12 +146,23 @@ class Siblings:
             data = unpack(self.store.get_object(stored, MOST_STORED))
             if isinstance(data, Mapping) and self.prefix + short_hash(str(data.get("shard"))) not in stored.name:
                 raise ResultsError("its name is another shard's")
-            return replace(leg_of_json(data), object_id=stored.id, put_at=stored.created_at)
+            match = _NAME.fullmatch(stored.name)
+            job = (match["job"] if match else None) or ""
+            return replace(leg_of_json(data), job=job, object_id=stored.id, put_at=stored.created_at)
         except (ResultsError, NotFoundError) as error:
             self.warnings.append(f"part of the build left out: {stored.name}: {error}")
             return None
 
     def is_due(self, listed: list[StoredObject], shard_total: int | None) -> bool:
-        """True if this job should update the comment now: always in a small matrix and when all have reported."""
+        """True if this job should update the comment now: always in a small matrix and when all have reported.
+
+        One that is not green does not wait for others, which may never come; but each update reads all parts, so where
+        many are red the first of them do it at once and the further ones now and then.
+        """
         here, total = len(listed), shard_total or 0
-        return total <= FEW or here >= total or here == 1 or here % -(-total // 8) == 0
+        if total <= FEW or here >= total or here == 1:
+            return True
+        step = -(-total // 8)
+        red = sum(1 for stored in listed if (match := _NAME.fullmatch(stored.name)) and match["red"])
+        is_red = self.own is not None and self.own.result.state is not RunState.SUCCESS
+        return here % step == 0 or (is_red and (red <= FEW_RED or red % step == 0))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ci_bridge.atomic import write_atomically
+from ci_bridge.atomic import read_small, write_atomically
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import BuildContext, JudgedCase, Receipt, Report, Row, StoredObject
 from ci_bridge.protocols import SupportsStore
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ci_bridge.history.recording import RunRecord
-    from ci_bridge.history.travelling import Reading, TravellingHistory
+    from ci_bridge.history.travelling import PullRequestScope, Reading, TravellingHistory
     from ci_bridge.workplace import Workplace
 
 logger = logging.getLogger("ci_bridge")
@@ -42,6 +43,8 @@ LEAST_SECONDS = 5.0
 """With less left no base is begun; a later build will."""
 
 T = TypeVar("T")
+
+_LARGEST_MARK = 1 << 20
 
 _SCHEDULES = ("schedule", "Schedule", "cron")
 
@@ -78,7 +81,8 @@ class Travels:
             raise HistoryError("reading the store was given up")
         self.history.reading = self._earlier_reading()
         if self.history.reading is None:
-            self.mark.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder, say, which is no mark either
+                self.mark.unlink(missing_ok=True)
             reading = self.history.fetch(pull_request=not self.trusted)
             self._leave_mark(reading)
         self.begun = True
@@ -108,14 +112,16 @@ class Travels:
                 "read": reading.read,
                 "left": reading.left,
                 "waiting": [moment.isoformat() for moment in reading.waiting],
+                "own": reading.own,
             }
-            write_atomically(self.mark, json.dumps(facts) + "\n")
+            with suppress(OSError):  # without it the next process reads the store once more
+                write_atomically(self.mark, json.dumps(facts) + "\n")
 
     def _earlier_reading(self) -> Reading | None:
         from ci_bridge.history.travelling import Reading
 
         try:
-            facts = json.loads(self.mark.read_text(encoding="utf-8"))
+            facts = json.loads(read_small(self.mark, _LARGEST_MARK))
             if not self._build() or facts["build"] != self._build():
                 return None
             base = facts["base"]
@@ -124,9 +130,9 @@ class Travels:
                 if not self.history.cache.is_file():
                     return None
             waiting = tuple(datetime.fromisoformat(moment) for moment in facts["waiting"])
-            return Reading(base, int(facts["read"]), int(facts["left"]), waiting)
-        except (OSError, ValueError, TypeError, KeyError, IndexError):
-            return None
+            return Reading(base, int(facts["read"]), int(facts["left"]), waiting, own=int(facts["own"]))
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+            return None  # whatever runs in the job can write this file
 
 
 def is_main(context: BuildContext) -> bool:
@@ -166,10 +172,21 @@ def travels_of(place: Workplace) -> Travels | None:
     cache = place.history_path_in(None)
     signed_with = place.settings.history_secret
     secret = signed_with.reveal().encode("utf-8", "replace") if signed_with else b""
-    history = TravellingHistory(store, cache, place.settings.history_key or "", secret=secret)
+    history = TravellingHistory(store, cache, place.settings.history_key or "", secret=secret, scope=_scope_of(place))
     travels = Travels(history, place.context, cache.with_name(cache.name + ".read.json"), place.is_trusted)
     history.pause = travels.may_continue
     return travels
+
+
+def _scope_of(place: Workplace) -> PullRequestScope | None:
+    """The pull request whose own runs this build's history may hold; a merge queue's build is of several."""
+    from ci_bridge.history.travelling import PullRequestScope
+
+    context = place.context
+    if context.pr_number is None or place.is_queue:
+        return None
+    report = json.dumps([place.settings.comment_title, context.pipeline_name, context.job_name])
+    return PullRequestScope(context.pr_number, report, context.build_id or "", place.settings.shard or "")
 
 
 async def recall(place: Workplace, share: float = FETCH_SHARE) -> list[str]:

@@ -13,6 +13,7 @@ from ci_bridge.config import Settings
 from ci_bridge.delivery import Courier, Rung
 from ci_bridge.masking import Masker
 from ci_bridge.models import BuildContext, TestRun
+from ci_bridge.names import told_apart
 from ci_bridge.protocols import NO_PAGES, Adapter, WebPages
 from ci_bridge.report.escape import log_lines
 
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
     from ci_bridge.travels import Travels
 
 
+_LONGEST_NAME = 255
+
+
 @dataclass(slots=True)
 class Workplace:
-    """The settings, the build, the adapters and the folders; the client fills it."""
+    """The settings, the build, the adapters and the folders; the client fills it.
+
+    Attributes:
+        tested_job: Key of the job that ran the tests, where that is another one than this; empty if it is this one.
+    """
 
     settings: Settings
     context: BuildContext
@@ -39,18 +47,35 @@ class Workplace:
     trusted_events: tuple[str, ...] = ()
     pages: WebPages = NO_PAGES
     travels: Travels | None = None
+    tested_job: str = ""
 
     @property
     def report_name(self) -> str:
-        """What this job's report is called: two jobs of one build must never pass for each other."""
-        job = self.context.job_name
-        return f"{self.settings.comment_title} / {job}" if job else self.settings.comment_title
+        """What this job's report is called: its title, pipeline and job, so that no other one's passes for it.
+
+        The parallel jobs of a matrix share it.
+        """
+        return self._named(self.context.job_name)
 
     @property
     def run_name(self) -> str:
         """What runs and statuses of this job are called: parallel jobs must not overwrite each other's."""
         shard = self.settings.shard
-        return f"{self.report_name} ({shard})" if shard else self.report_name
+        return told_apart(f"{self.report_name} ({shard})" if shard else self.report_name, _LONGEST_NAME)
+
+    @property
+    def history_name(self) -> str:
+        """The report's name in the job that ran the tests: what is remembered is compared with runs of this name."""
+        return self._named(self.tested_job or self.context.job_name)
+
+    @property
+    def history_kin(self) -> tuple[str, str] | None:
+        """How that name begins and ends in the same job of any pipeline."""
+        job = self.tested_job or self.context.job_name
+        return (f"{self.settings.comment_title} / ", f" / {job}") if job else None
+
+    def _named(self, job: str | None) -> str:
+        return " / ".join(filter(None, (self.settings.comment_title, self.context.pipeline_name, job)))
 
     def new_run(self, run_id: str = "") -> TestRun:
         """A test run of this build that begins now, by default under an id of its own."""

@@ -34,15 +34,15 @@ FROM_THE_RUNTIME = ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL")
 
 OUTPUTS = {
     "conclusion": "success, failure, error or no_results",
-    "total": "Number of cases",
-    "passed": "Number of passed cases",
-    "failed": "Number of failed cases",
+    "total": "Number of cases: passed + failed + error + skipped",
+    "passed": "Number of passed cases, those that passed on retry included; the comment counts these as flaky instead",
+    "failed": "Number of failed cases, errors not included; what the comment calls failed is failed + error",
     "error": "Number of cases that broke",
     "skipped": "Number of skipped cases",
-    "new-failures": "Failures that this change brought",
+    "new-failures": "Failures that this change brought, errors included",
     "known-failures": "Failures that were there before",
     "unjudged-failures": "Failures without a history to judge them by",
-    "flaky": "Cases that fail now and then",
+    "flaky": "Cases judged flaky: passed on retry, or failed and known to fail now and then",
     "fixed": "Cases that failed before and pass now",
     "shards": "Number of parallel jobs whose results are in these numbers",
     "run-id": "The test run's id in the history",
@@ -89,7 +89,7 @@ On a pull request the checkout belongs to whoever opened it, and so does a confi
 trusted. The options marked T are ignored there, each with a warning; set them by an input, a variable or a flag. They are
 those by which a pull request could send results or credentials elsewhere ({redirecting}), or touch what other runs recorded
 ({touching}). So is a template given by its path, and a template that lies inside an untrusted checkout is ignored whoever
-names it. A file that is a token's home is no better for being trusted: {tokens} in any file are an error.
+names it, and so are patterns in `results` that are absolute or hold `..`. A file that is a token's home is no better for being trusted: {tokens} in any file are an error.
 
 `fail_on`, `strict` and `required_channels` may stand in an untrusted file. Their defaults are the laxest values there are, so
 ignoring them would hide failures instead of showing them. To make a gate binding for everybody, set them by an input, a
@@ -221,16 +221,7 @@ def _row(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    text = _default_text(option)
-    return f"`{text}`" if text else ""
-
-
-def _default_text(option: Option) -> str:
-    if isinstance(option.default, bool):
-        return str(option.default).lower()
-    if isinstance(option.default, tuple):
-        return ", ".join(option.default)
-    return "" if option.default is None else f"{option.default}"
+    return f"`{option.default_text}`" if option.default_text else ""
 
 
 def _allowed(option: Option) -> str:
@@ -259,8 +250,8 @@ def _description(option: Option) -> str:
         facts[-1] += " or a path" if option.shape == "template" else ""
     if option.unit:
         facts.append(f"in {option.unit}")
-    if _default_text(option):
-        facts.append(f"default {_default_text(option)}")
+    if option.default_text:
+        facts.append(f"default {option.default_text}")
     if option.name in NOT_YET:
         values = NOT_YET[option.name].values
         facts.append(

@@ -126,6 +126,45 @@ class TestHelp:
             missing = option.name in NOT_YET and not NOT_YET[option.name].values
             assert shown is not (option.secret or missing), option.name
 
+    def test_a_flag_shows_its_default_its_unit_and_how_it_is_written(self, workspace: Path) -> None:
+        text = " ".join(cli("report", "--help", cwd=workspace).stdout.split())
+        assert "--deadline-seconds NUMBER Time budget of all deliveries together (in seconds; default 120)." in text
+        assert "--results TEXT,... " in text and "--strict [true|false] " in text
+        assert "--pr-comment-template default|minimal|detailed|PATH " in text
+
+    def test_collect_shows_only_what_it_reads_and_takes_the_rest(self, workspace: Path) -> None:
+        text = cli("collect", "--help", cwd=workspace).stdout
+        assert "--shard " in text and "--fail-on" not in text and "--enable-pr-comments" not in text
+        assert cli("collect", "green.xml", "--fail-on", "failures", cwd=workspace).returncode == 0
+
+    def test_no_line_of_the_list_of_commands_is_cut(self, workspace: Path) -> None:
+        for group in ((), ("history",), ("metric",), ("artifact",)):
+            assert "..." not in cli(*group, "--help", cwd=workspace).stdout.partition("Commands:")[2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "value"),
+        [
+            (["--strict"], True),
+            (["--strict", "green.xml"], True),
+            (["--strict", "--json"], True),
+            (["--strict", "true"], True),
+            (["--strict=false"], False),
+            (["--strict", "No", "green.xml"], False),
+            (["--comment-title", "--strict"], False),
+            (["--", "--strict"], False),
+        ],
+    )
+    def test_a_bare_flag_means_true_and_takes_no_file_for_its_value(self, arguments: list[str], value: bool) -> None:
+        command = main.commands["report"]
+        context = command.make_context("report", list(arguments))
+        assert (context.params["option__strict"] or "false").lower() in (("true",) if value else ("false", "no"))
+        assert context.params["results"] == tuple(a for a in arguments if a == "green.xml" or arguments[0] == "--" != a)
+
+    def test_a_flag_of_the_command_that_is_run_is_left_alone(self) -> None:
+        context = main.commands["run"].make_context("run", ["--strict", "pytest", "--strict", "x"])
+        assert context.params["option__strict"] == "true"
+        assert context.params["command"] == ("pytest", "--strict", "x")
+
     def test_version(self, workspace: Path) -> None:
         assert re.fullmatch(r"ci-bridge, version \d+\.\d+\.\d+\n", cli("--version", cwd=workspace).stdout)
 
@@ -163,11 +202,11 @@ class TestReport:
 
     def test_the_usual_places_are_a_remark_only_where_all_are_empty(self, workspace: Path) -> None:
         done = cli("report", cwd=workspace)
-        assert done.returncode == 3 and done.stderr.count("nothing matches") == 1
+        assert done.returncode == 3 and done.stderr.count("no test result in") == 1
         assert "ci-bridge report 'path/**/*.xml'" in done.stderr
         (workspace / "TEST-a.xml").write_text(GREEN)
         done = cli("report", cwd=workspace)
-        assert done.returncode == 0 and "nothing matches" not in done.stderr and "hint" not in done.stderr
+        assert done.returncode == 0 and "no test result" not in done.stderr and "hint" not in done.stderr
         assert json.loads((workspace / "distributed_test_results" / "report.json").read_text())["notes"] == []
 
     def test_without_a_glob_the_usual_places_are_searched(self, workspace: Path) -> None:
@@ -299,7 +338,31 @@ class TestOtherCommands:
         assert [row["failed_tasks"] for row in rows] == [0]
         facts = json.loads(cli("history", "forget", first["id"], "--json", cwd=workspace).stdout)
         assert facts == {"run": first["id"], "was_there": False}
+        done = cli("history", "forget", "abc", cwd=workspace)
+        assert done.returncode == 2 and "'abc' is no id of a run" in done.stderr
         assert "was not in the history" in cli("history", "forget", first["id"], cwd=workspace).stderr
+
+    def test_a_run_with_known_failures_on_a_branch_of_a_fresh_repository_is_green(self, workspace: Path) -> None:
+        subprocess.run(["git", "init", "-q", "-b", "main"], cwd=workspace, check=True)
+        make_commit(workspace)
+        cli("report", "red.xml", cwd=workspace)
+        subprocess.run(["git", "checkout", "-q", "-b", "feature"], cwd=workspace, check=True)
+        done = cli("report", "red.xml", "--fail-on", "new-failures", cwd=workspace)
+        assert done.returncode == 0 and "1 already failing on main" in done.stderr
+
+    def test_where_no_base_branch_is_known_the_next_step_is_said(self, workspace: Path) -> None:
+        subprocess.run(["git", "init", "-q", "-b", "trunk"], cwd=workspace, check=True)
+        make_commit(workspace)
+        assert "set-head" not in cli("report", "red.xml", cwd=workspace).stderr
+        subprocess.run(["git", "checkout", "-q", "-b", "feature"], cwd=workspace, check=True)
+        assert "`git remote set-head origin -a`" in cli("report", "red.xml", cwd=workspace).stderr
+
+    def test_a_name_that_is_not_there_is_answered_with_the_nearest(self, workspace: Path) -> None:
+        cli("metric", "record", "startup", "1", cwd=workspace)
+        done = cli("metric", "trend", "startpu", cwd=workspace)
+        assert (done.stdout, done.stderr) == ("", "nothing was recorded as startpu; did you mean startup?\n")
+        cli("artifact", "upload", "red.xml", "--name", "Read me", cwd=workspace)
+        assert "did you mean 'Read me'?" in cli("artifact", "download", "Readme", cwd=workspace).stderr
 
     def test_one_file_needs_no_compacting(self, workspace: Path) -> None:
         cli("report", "green.xml", cwd=workspace)
@@ -307,7 +370,10 @@ class TestOtherCommands:
         assert done.returncode == 0
         assert "nothing to do" in done.stderr
         facts = json.loads(cli("history", "compact", "--json", cwd=workspace).stdout)
-        assert facts == {"compacted": False, "detail": ""}
+        assert facts == {
+            "compacted": False,
+            "detail": "nothing to do: the history is one file, which each save writes anew",
+        }
 
     def test_a_folder_is_compacted_and_forgets(self, workspace: Path, tmp_path: Path) -> None:
         env = {"CI_BRIDGE_HISTORY_URL": str(tmp_path / "shared"), "CI_BRIDGE_HISTORY_SECRET": "for-tests-only"}
@@ -419,6 +485,20 @@ class TestOtherCommands:
     def test_nothing_recorded_yet_is_said(self, workspace: Path) -> None:
         done = cli("history", "runs", cwd=workspace)
         assert done.returncode == 0 and "nothing recorded yet" in done.stderr
+
+    def test_each_problem_of_the_configuration_is_a_line(self, workspace: Path) -> None:
+        (workspace / "ci-bridge.toml").write_text('fail_on = "x"\nstrict = "y"\n')
+        lines = cli("config", cwd=workspace).stderr.splitlines()
+        assert len(lines) == 3 and "fail_on" in lines[1] and "strict" in lines[2]
+
+    def test_a_wrong_flag_is_json_too_where_asked(self, workspace: Path) -> None:
+        done = cli("report", "--json", "--no-such-flag", cwd=workspace)
+        assert json.loads(done.stdout) == {"error": "No such option '--no-such-flag'.", "hint": "", "exit_code": 2}
+        assert cli("report", "--no-such-flag", "--", "--json", cwd=workspace).stdout == ""
+
+    def test_an_option_is_named_as_it_was_given(self, workspace: Path) -> None:
+        assert "error: -o ci_system =" in cli("detect", "-o", "ci-system=x", cwd=workspace).stderr
+        assert "error: --ci-system =" in cli("report", "--ci-system", "x", cwd=workspace).stderr
 
     def test_errors_are_json_too_where_asked(self, workspace: Path) -> None:
         done = cli("config", "--json", "-o", "fail_on=sometimes", cwd=workspace)

@@ -26,6 +26,7 @@ from ci_bridge.config import (
 )
 from ci_bridge.errors import ConfigError
 from ci_bridge.options import NotYet
+from ci_bridge.preparation import prepare
 
 HIDDEN = "s3cr3t-" + "value-0815"
 
@@ -158,8 +159,12 @@ def test_seconds_may_be_fractions():
         ("windows", "windows"),
         (
             '{\n  "os": "ubuntu",\n  "python": 3.12,\n  "extra": {"b": 1, "a": null}\n}',
-            'ubuntu / 3.12 / {"a": null, "b": 1}',
+            'os=ubuntu / python=3.12 / extra={"a": null, "b": 1}',
         ),
+        ('{"a": "x y"}', "a=x y"),
+        ('{"a": "x  y"}', "a=x y c11554d0d2e4"),
+        ('{"a": "x / b=y"}', "a=x / b=y c43f847f4f3e"),
+        ("x" * 201, "x" * 186 + "… 84a0678c9093"),
         ("null", None),
         ("{}", None),
         ("{broken\njson", "{broken json"),
@@ -402,6 +407,26 @@ def test_an_untrusted_file_may_name_a_built_in_template(tmp_path: Path):
     assert not loaded.warnings
 
 
+LEADING_OUTSIDE = "/srv/**/*.xml ../*.xml a/../../b.xml {/srv,a}/*.xml {,a}/srv/*.xml .{.,x}/*.xml a/{..,b}/*.xml"
+
+
+@pytest.mark.parametrize("pattern", LEADING_OUTSIDE.split())
+@pytest.mark.parametrize("name", ["ci-bridge.toml", "pyproject.toml"])
+def test_patterns_of_an_untrusted_file_stay_in_the_workspace(tmp_path: Path, name: str, pattern: str):
+    table = "[tool.ci-bridge]\n" if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(f'{table}results = ["{pattern}", "out..put/{{a,b}}/*.xml", "!**/old.xml"]\n')
+    pull_request = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/shop", "GITHUB_REF": "refs/pull/42/merge"}
+    loaded, _, context = prepare(None, pull_request, tmp_path)
+    assert context.pr_number == "42"
+    assert loaded.settings.results == ("out..put/{a,b}/*.xml", "!**/old.xml")
+    (warning,) = loaded.warnings
+    assert pattern in warning and "untrusted checkout" in warning and "CI_BRIDGE_RESULTS" in warning
+    trusted, _, _ = prepare(None, {}, tmp_path)
+    assert pattern in trusted.settings.results
+    by_hand = {"CI_BRIDGE_RESULTS": pattern.split(",")[0]} | pull_request
+    assert prepare(None, by_hand, tmp_path)[0].settings.results == (pattern.split(",")[0],)
+
+
 def test_a_template_inside_an_untrusted_checkout_is_ignored_whoever_names_it(tmp_path: Path):
     env = {"CI_BRIDGE_PR_COMMENT_TEMPLATE": "ci/comment.md.j2"}
     loaded = load(tmp_path, env, trusted=False)
@@ -551,3 +576,9 @@ def test_describe_names_every_option_with_its_origin_and_masks_secrets():
     assert list(rows) == [option.name for option in options()]
     shown = LoadedSettings(Settings(api_token=Secret(HIDDEN)), loaded.origins)
     assert ("api_token", "***", "default") in describe(shown)
+
+
+def test_a_text_without_quotes_is_told_to_have_some(tmp_path: Path):
+    (tmp_path / "ci-bridge.toml").write_text("fail_on = never\n")
+    with pytest.raises(ConfigError, match="line 1, column 11: Invalid value; texts need quotes"):
+        load_settings(env={}, directory=tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from ci_bridge.delivery import SUPERSEDED, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, PermissionDeniedError, TransientError
 from ci_bridge.models import BuildContext, Comment, Receipt, RunState, Verdict
-from ci_bridge.protocols import Adapter
+from ci_bridge.protocols import Adapter, ExplainsGaps, SupportsSummary
 from ci_bridge.report.escape import with_marker
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.adapter import FakeAdapter, JobAdapter
@@ -303,16 +303,16 @@ class TestChannels:
     ) -> None:
         (tmp_path / "taken").write_text("a file")
         adapter = FakeAdapter()
-        with pytest.raises(ConfigError, match="artifact_dir = .* is a file|artifact_dir = .* lies below taken"):
+        with pytest.raises(ConfigError, match=r"artifact_dir = .* is a file|artifact_dir = .* lies below taken"):
             report(tmp_path, RED, adapter=adapter, config={"artifact_dir": folder}, context=PULL_REQUEST)
         assert not adapter.comments and not adapter.summaries
 
-    @pytest.mark.parametrize(("required", "code"), [([], 0), (["files"], 4), (["history"], 4), (["artifacts"], 4), (["comment"], 0)])
+    @pytest.mark.parametrize("required", ["", "files", "history", "artifacts", "comment"])
     def test_a_folder_that_cannot_be_written_costs_the_files_and_is_said_once(
-        self, tmp_path: Path, required: list[str], code: int
+        self, tmp_path: Path, required: str
     ) -> None:
         adapter = FakeAdapter()
-        config = {"artifact_dir": UNWRITABLE, "required_channels": required}
+        config = {"artifact_dir": UNWRITABLE, "required_channels": [required] if required else []}
         outcome = report(tmp_path, RED, adapter=adapter, config=config, context=PULL_REQUEST)
         files = receipt_of(outcome, "files")
         assert files.state == "failed"
@@ -320,7 +320,7 @@ class TestChannels:
         assert receipt_of(outcome, "history").reason == files.reason
         assert receipt_of(outcome, "comment").state == "sent"
         assert receipt_of(outcome, "artifacts").reason == "there is no report file to upload"
-        assert outcome.exit_code == code
+        assert outcome.exit_code == (4 if required in ("files", "history", "artifacts") else 0)
 
     def test_our_own_reports_are_not_read_as_results(self, tmp_path: Path) -> None:
         report(tmp_path, GREEN)
@@ -464,3 +464,44 @@ class TestOutputs:
         report(tmp_path, RED, adapter=adapter, context=PULL_REQUEST)
         assert order.index("set_outputs") < order.index("create_test_run") < order.index("annotate")
         assert order.index("annotate") < order.index("create_comment")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("{% if %}", "line 1: Expected an expression"),
+        ("{{ headline }}\n{{ nothing_such }}", "line 2: 'nothing_such' is undefined"),
+        ("/merge\n{{ headline }}", "would be executed"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_said_before_anything_is_sent(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    template = tmp_path / "comment.md.j2"
+    if text is not None:
+        template.write_text(text)
+    adapter = FakeAdapter(context=PULL_REQUEST)
+    config = {"pr_comment_template": str(template)}
+    with pytest.raises(ConfigError, match=said):
+        report(tmp_path, RED, adapter=adapter, config=config, context=PULL_REQUEST)
+    assert not adapter.calls
+    assert report(tmp_path, RED, config={**config, "enable_pr_comments": False}, context=PULL_REQUEST).exit_code == 0
+
+
+def test_why_an_adapter_lacks_a_role_is_in_its_own_words(tmp_path: Path) -> None:
+    class Tokenless(SupportsSummary, ExplainsGaps):
+        max_summary_size = 1_000_000
+        context = PULL_REQUEST
+
+        def close(self) -> None: ...
+
+        def write_summary(self, markdown: str) -> None: ...
+
+        def why_not(self, capability: str) -> str:
+            return "only actions upload" if capability == "upload" else "no token: map it"
+
+    outcome = report(tmp_path, RED, adapter=Tokenless(), context=PULL_REQUEST)
+    for channel in ("outputs", "run", "annotations", "comment"):
+        assert receipt_of(outcome, channel).reason == "no token: map it"
+    assert receipt_of(outcome, "artifacts").reason == "only actions upload; they wait in artifact_dir"

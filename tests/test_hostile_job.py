@@ -18,15 +18,16 @@ import pytest
 
 from ci_bridge.arguments import uuid7
 from ci_bridge.delivery import upsert_comment
-from ci_bridge.errors import ConfigError, PermissionDeniedError
+from ci_bridge.errors import ConfigError, PermissionDeniedError, PlatformError
 from ci_bridge.history import History
-from ci_bridge.models import Artifact, ArtifactQuery, BuildContext, Comment, RunState, Verdict
+from ci_bridge.models import Artifact, ArtifactQuery, BuildContext, Comment, Metric, RunState, Verdict
 from ci_bridge.platforms.local.adapter import LocalAdapter
 from ci_bridge.report.escape import marker
 from ci_bridge.run_mark import RunMark
-from tests.fakes.adapter import FakeAdapter
+from tests.fakes.adapter import FakeAdapter, FakeHost
 from tests.fakes.clients import PULL_REQUEST, client_over
 from tests.test_delivery import GREEN, MAIN, RED, receipt_of, report
+from tests.test_travels import PUSH, job
 
 SECRET = "correct-horse-" + "battery"
 ENV = {"DEPLOY_TOKEN": SECRET}
@@ -34,6 +35,43 @@ ENV = {"DEPLOY_TOKEN": SECRET}
 
 def mark_of(workspace: Path) -> Path:
     return workspace / "distributed_test_results" / "current-run.json"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+class TestPlantedInTheStagingFolder:
+    @pytest.mark.parametrize("kind", ["device", "pipe", "folder", "deep", "endless"])
+    def test_the_mark_of_what_was_read_costs_nothing(self, tmp_path: Path, kind: str) -> None:
+        mark = mark_of(tmp_path).with_name("history.sqlite.read.json")
+        mark.parent.mkdir()
+        if kind == "device":
+            mark.symlink_to("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(mark)
+        elif kind == "folder":
+            (mark / "held").mkdir(parents=True)
+        else:
+            build = json.dumps([PUSH.platform, PUSH.build_id, PUSH.attempt, PUSH.job_id, PUSH.job_name])
+            facts = {"build": build, "base": None, "read": float("inf"), "left": 0, "waiting": [], "own": 0}
+            mark.write_text("[" * 200_000 if kind == "deep" else json.dumps(facts))
+        outcome = report(tmp_path, RED, adapter=job(FakeHost(), PUSH), context=PUSH)
+        assert receipt_of(outcome, "history").state == "sent"
+        assert outcome.warnings == ()
+
+    @pytest.mark.parametrize("kind", ["link", "pipe"])
+    @pytest.mark.parametrize("name", [".ci-bridge", ".gitignore"])
+    def test_what_marks_the_folder_is_not_written_elsewhere(self, tmp_path: Path, name: str, kind: str) -> None:
+        folder = mark_of(tmp_path).parent
+        folder.mkdir()
+        os.mkfifo(folder / name) if kind == "pipe" else (folder / name).symlink_to(tmp_path / "precious")
+        assert report(tmp_path, GREEN).files
+        assert not (tmp_path / "precious").exists()
+
+    def test_a_pipe_in_the_place_of_numbers_is_not_waited_for(self, tmp_path: Path) -> None:
+        adapter = LocalAdapter(BuildContext("local"), tmp_path)
+        (tmp_path / "metrics").mkdir()
+        os.mkfifo(tmp_path / "metrics" / "no-run.jsonl")
+        with pytest.raises(PlatformError):
+            adapter.record_metric(Metric("requests", 1.0))
 
 
 class TestTheMarkOfTheRun:
@@ -121,7 +159,7 @@ class TestTheStagingFolder:
             async with client_over(adapter, tmp_path, config={"artifact_dir": "reports"}) as client:
                 await client.report(patterns)
 
-        with pytest.raises(ConfigError, match="is the folder of the results: reports/TEST-a.xml lies in it"):
+        with pytest.raises(ConfigError, match=r"is the folder of the results: reports/TEST-a.xml lies in it"):
             asyncio.run(body())
         assert [path.name for path in (tmp_path / "reports").iterdir()] == ["TEST-a.xml"]
         assert not adapter.comments and not adapter.summaries

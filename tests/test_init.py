@@ -25,11 +25,11 @@ WRITTEN = Path(".github", "workflows", "ci-bridge.yml")
 Run = subprocess.CompletedProcess[str]
 
 
-def init(*arguments: str, cwd: Path) -> Run:
+def init(*arguments: str, cwd: Path, **env: str) -> Run:
     return subprocess.run(
         [sys.executable, "-m", "ci_bridge", "init", *arguments],
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "PYTHONWARNINGS": "error"},
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "PYTHONWARNINGS": "error", **env},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,7 +43,7 @@ def git(cwd: Path, *arguments: str) -> None:
 
 def test_the_platform_is_told_by_its_folder(tmp_path: Path) -> None:
     (tmp_path / ".github").mkdir()
-    assert find_platform(tmp_path).name == "github"
+    assert find_platform(tmp_path, {}).name == "github"
     done = init(cwd=tmp_path)
     assert done.returncode == 0 and str(tmp_path / WRITTEN) in done.stderr
     assert (tmp_path / WRITTEN).read_bytes() == TEMPLATE.read_bytes()
@@ -63,7 +63,15 @@ def test_a_checkout_that_tells_nothing_is_asked_for_a_name(tmp_path: Path) -> No
     git(tmp_path, "init", "-q")
     git(tmp_path, "remote", "add", "origin", "https://git.example/acme/shop.git")
     with pytest.raises(ConfigError, match="does not tell"):
-        find_platform(tmp_path)
+        find_platform(tmp_path, {})
+
+
+def test_inside_a_job_its_platform_is_the_one(tmp_path: Path) -> None:
+    assert find_platform(tmp_path, {"GITHUB_ACTIONS": "true"}).name == "github"
+    assert init(cwd=tmp_path, GITHUB_ACTIONS="true").returncode == 0
+    assert (tmp_path / WRITTEN).is_file()
+    with pytest.raises(ConfigError, match="does not tell"):  # detected, but there is no template for it
+        find_platform(tmp_path / "other", {"TRAVIS": "true"})
 
 
 def test_a_platform_without_a_template_says_so_and_what_there_is(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def leg(shard: str = "a", *, new: int = 0, known: int = 0, passed: int = 10, **f
 legs_strategy = st.builds(
     lambda shard, new, known, passed, attempt, second, number: leg(
         shard, new=new, known=known, passed=passed, attempt=attempt, put_at=WHEN + timedelta(seconds=second),
-        object_id=str(number), uid=f"run-{number}", shard_total=4,
+        object_id=str(number), uid=f"run-{number}", shard_total=4, job=str(number % 2),
     ),
     st.sampled_from("abcd"), st.integers(0, 3), st.integers(0, 2), st.integers(0, 99), st.integers(1, 3),
     st.integers(0, 3), st.integers(1, 10_000),
@@ -114,7 +114,28 @@ def test_every_number_adds_up(legs: list[Leg]):
     for key in ("passed", "failed", "error", "skipped", "flaky", "total"):
         assert getattr(totals, key) == sum(getattr(one.result.totals, key) for one in merged)
     assert counts.new + counts.known + counts.unjudged + counts.flaky_failed == totals.red
-    assert [shard.shard for shard in report.shards] == sorted({one.shard for one in legs})
+    assert {shard.shard.removesuffix(" (2)") for shard in report.shards} == {one.shard for one in legs}
+    assert len({shard.shard for shard in report.shards}) == len(merged)
+
+
+def test_rows_show_the_values_of_a_matrix_where_those_tell_the_jobs_apart():
+    def rows(*shards: str) -> list[str]:
+        return [row.shard for row in report_of(merge([leg(shard) for shard in shards])).shards]
+
+    assert rows("os=linux / py=3.1", "os=macos / py=3.1") == ["linux / 3.1", "macos / 3.1"]
+    assert rows("deno=18", "node=18") == ["deno=18", "node=18"]
+    assert rows("a=1", "a=1 / b=2") == ["a=1", "a=1 / b=2"]
+    assert rows("a=", "a=1") == ["a=", "a=1"]
+    assert rows("linux", "os=macos") == ["linux", "os=macos"]
+
+
+def test_jobs_that_report_the_same_shard_all_count_and_an_older_attempt_of_any_does_not():
+    one, two = leg("a", new=1, job="1", object_id="1"), leg("a", job="2", object_id="2")
+    again = leg("a", job="3", attempt=2, object_id="3")
+    assert merge([two, one]) == (one, two)
+    assert [row.shard for row in report_of(merge([one], [two])).shards] == ["a", "a (2)"]
+    assert merge([one, again, two]) == merge(merge([again], [one]), [two]) == (again,)
+    assert not is_complete(merge([replace(one, shard_total=2), two]))
 
 
 def test_a_newer_attempt_replaces_the_numbers_of_its_predecessor_whenever_it_is_seen():
@@ -499,7 +520,7 @@ def test_one_workflow_of_whole_jobs_racing_leaves_one_comment_and_a_check_each(t
     [only] = host.comments["42"]
     assert "6 of 6 shards" in only.body and "linux &#47; 3&#46;13" in only.body
     names = {run.name for adapter in adapters for run in adapter.runs.values()}
-    assert names == {f"Test results (linux / 3.1{number})" for number in range(6)}
+    assert names == {f"Test results (os=linux / python=3.1{number})" for number in range(6)}
     assert all(adapter.outputs["comment-url"] == only.url for adapter in adapters)
     assert [adapter.outputs["conclusion"] for adapter in adapters].count("failure") == 1
     assert json.loads(adapters[0].outputs["json"])["verdicts"]["new"] == 0

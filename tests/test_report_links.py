@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 
 from ci_bridge.errors import CIBridgeError, PermissionDeniedError, RateLimitedError, TransientError
-from ci_bridge.platforms import github
-from ci_bridge.protocols import Platform
-from tests.fakes.clients import PULL_REQUEST, Clock, FakeAdapter
+from ci_bridge.platforms.github.adapter import GitHubActionAdapter
+from ci_bridge.reporting import ReportOutcome
+from tests.fakes.clients import PULL_REQUEST, Clock, FakeAdapter, client_over
 from tests.fakes.github import FakeGitHub
+from tests.fakes.github_env import HEAD
 from tests.platforms.github.opened import open_job
-from tests.platforms.github.test_delivery import receipt, track
-from tests.platforms.github.test_delivery import report as github_report
+from tests.platforms.github.test_delivery import receipt, results, track
 from tests.test_delivery import RED, receipt_of, report
 
 LINK = "[full report](<https://ci.example/artifacts/1>)"
@@ -28,6 +29,16 @@ def adapter_that(error: CIBridgeError | None = None, times: int = 1) -> FakeAdap
     if error:
         adapter.fail("upload_artifact", error, times=times)
     return adapter
+
+
+def github_report(adapter: GitHubActionAdapter, folder: Path, *, failures: int, **config: Any) -> ReportOutcome:
+    path = results(folder, failures=failures)
+
+    async def run() -> ReportOutcome:
+        async with client_over(adapter, folder, config=config, context=adapter.context, platform="github") as client:
+            return await client.report([str(path)])
+
+    return asyncio.run(run())
 
 
 def names(adapter: FakeAdapter) -> list[str]:
@@ -105,20 +116,39 @@ def test_thousands_of_failures_fit_into_a_check_run(github: FakeGitHub, tmp_path
     assert "see the [full report](<" in text
 
 
-def test_live_updates_are_short(tmp_path: Path) -> None:
-    platform: Platform = github.platform
-    assert platform.pages.line  # what a check run's text links
+def test_a_platform_that_shows_plain_text_of_a_run_gets_no_markdown(tmp_path: Path) -> None:
     adapter = adapter_that()
-    adapter.fail("list_comments", TransientError("dead"))
-    report(tmp_path, RED, adapter=adapter, context=PAGE, log=[])
+    report(tmp_path, RED, adapter=adapter, context=PAGE)
     (run,) = adapter.runs.values()
-    assert run.page == "" and "<code>" not in run.text  # this platform shows plain text
+    assert run.page == "" and "full report" not in run.text
+
+
+def test_while_tests_run_their_check_run_has_a_short_text_only(github: FakeGitHub, tmp_path: Path) -> None:
+    adapter = open_job(github, tmp_path)
+
+    async def begin() -> None:
+        async with client_over(adapter, tmp_path, context=adapter.context, platform="github") as client:
+            await client.begin_run()
+
+    asyncio.run(begin())
+    (check,) = github.check_runs
+    assert check.status == "in_progress" and not check.text and len(check.summary or "") < 300
 
 
 def test_a_build_without_git_links_no_lines(github: FakeGitHub, tmp_path: Path) -> None:
     github_report(open_job(github, tmp_path), tmp_path, failures=1)
     (comment,) = github.comments(42)
-    assert "/blob/" not in comment.body
+    assert "/blob/" not in comment.body and "test&#95;1" in comment.body
+
+
+def test_a_matrix_links_lines_and_the_page_that_shows_every_summary(github: FakeGitHub, tmp_path: Path) -> None:
+    track(tmp_path)
+    run = github.add_run("pull_request", HEAD, "feature")
+    for leg in ("a", "b"):
+        github_report(open_job(github, tmp_path, run=run), tmp_path, failures=1, shard=leg, shard_total=2)
+    (comment,) = github.comments(42)
+    assert "in all 2 shards" in comment.body and "/blob/" in comment.body
+    assert f"[build page](<https://github.com/acme/shop/actions/runs/{run.id}>)" in comment.body
 
 
 def test_what_git_does_not_track_is_not_linked(github: FakeGitHub, tmp_path: Path) -> None:

@@ -231,7 +231,6 @@ class TestResults:
         run("--", *writes(RED), cwd=tmp_path)
         assert [(row["status"], row["total_tasks"]) for row in history_of(tmp_path)] == [("failure", 1)]
 
-
     @pytest.mark.parametrize("command", [["false"], ["true"], ["no-such-command-anywhere"], writes("garbage")])
     def test_a_run_without_results_is_remembered_as_an_error_with_its_end(
         self, tmp_path: Path, command: list[str]

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
+from ci_bridge.analysis.classes import classify
 from ci_bridge.analysis.flaky import Flakiness, assess_all
-from ci_bridge.analysis.signature import classify, signature_of
+from ci_bridge.analysis.signature import signature_of
 from ci_bridge.analysis.slower import find_slower
+from ci_bridge.analysis.telling import told_in_output
 from ci_bridge.analysis.view import HistoryView
 from ci_bridge.models import (
     Case,
@@ -31,6 +33,9 @@ MOST_ASSESSED = 5000
 
 MOST_ANALYSED = 10_000
 """Failing cases that get a class and a signature."""
+
+MOST_BASE_RUNS = 30
+"""Runs of the base branch that a view holds at most."""
 
 SPARK_RUNS = 20
 
@@ -58,18 +63,19 @@ def judge(results: Results, view: HistoryView | None, *, depth: str | None = Non
         verdict, evidence = judge_one(case)
         category = signature = ""
         if id(case) in analysed:
-            kind, message, details = _failure_text(case)
+            kind, message, details = failure_text(case)
             category = classify(kind, message, details)
-            signature = signature_of(kind, message, details) if depth != "basic" else ""
+            if depth != "basic":
+                own = {"file": case.file, "classname": case.classname, "name": case.name}
+                signature = signature_of(kind, message, details, **own)
         judged.append(JudgedCase(case, verdict, evidence, category, signature))
     ranks = {verdict: rank for rank, verdict in enumerate(ORDER)}
     judged.sort(key=lambda item: ranks[item.verdict])
-    compared = view is not None and view.baseline is not None
     return Judgement(
         judged=tuple(judged),
-        fixed=tuple(_fixed(results, view)) if view is not None and compared else (),
+        fixed=tuple(_fixed(results, view)) if view is not None else (),
         baseline=None if view is None else view.baseline,
-        slower=find_slower(results, view) if view is not None and compared and trends else (),
+        slower=find_slower(results, view) if view is not None and view.baseline is not None and trends else (),
         groups=_groups(judged, view if depth == "comprehensive" else None),
     )
 
@@ -110,9 +116,18 @@ class _Judge:
         )
 
     def _baseline_sha(self, base: _Base | None) -> str | None:
-        if self._view is None or self._view.baseline is None:
+        if self._view is None or not self._view.base_runs:
             return None
-        return self._view.baseline.commit_sha if base is None else self._view.base_runs[base.newest].commit_sha
+        return self._view.base_runs[base.newest if base else 0].commit_sha
+
+    @staticmethod
+    def _never_seen(view: HistoryView) -> tuple[Verdict, str]:
+        if view.baseline is None:
+            return Verdict.UNJUDGED, "no earlier run to compare with"
+        runs = len(view.base_runs)
+        if runs >= MOST_BASE_RUNS:
+            return Verdict.NEW, f"not in the last {runs} runs" + (f" of {view.branch}" if view.branch else "")
+        return Verdict.NEW, f"not run on {view.branch} before" if view.branch else "not run before"
 
     def _verdict(self, case: Case, base: _Base | None, flakiness: Flakiness) -> tuple[Verdict, str]:
         if case.is_flaky:
@@ -122,15 +137,11 @@ class _Judge:
             return Verdict.FLAKY, "; ".join(filter(None, [_retries(case), before]))
         if flakiness.is_proven or flakiness.is_likely:
             return Verdict.FLAKY, flakiness.text
-        if self._view is None or self._view.baseline is None:
+        if self._view is None or not self._view.base_runs:
             return Verdict.UNJUDGED, "no earlier run to compare with"
-        branch = self._view.branch or "the run before"
         if base is None:
-            runs = len(self._view.base_runs)
-            return (
-                Verdict.NEW,
-                f"not in the last {runs} runs of {branch}" if runs >= 30 else f"not run on {branch} before",
-            )
+            return self._never_seen(self._view)
+        branch = self._view.branch or "the run before"
         run = self._view.base_runs[base.newest]
         if not base.failed:
             at = f"{branch}@{run.commit_sha[:7]}" if run.commit_sha else branch
@@ -169,21 +180,24 @@ def _fixed(results: Results, view: HistoryView) -> Iterator[str]:
             yield identity
 
 
-def _failure_text(case: Case) -> tuple[str, str, str]:
+def failure_text(case: Case) -> tuple[str, str, str]:
+    """Type, message and details of a failing case, or of the last attempt that failed before it passed."""
     if case.is_failure:
-        return case.type, case.message, case.details
+        told = case.message or case.details
+        return case.type, case.message, case.details if told else told_in_output(f"{case.output}\n{case.error_output}")
     red = next(attempt for attempt in case.attempts if attempt.outcome in (Outcome.FAILED, Outcome.ERROR))
     return red.type, red.message, red.details
 
 
 def _groups(judged: Iterable[JudgedCase], view: HistoryView | None) -> tuple[FailureGroup, ...]:
-    members: dict[tuple[str, str], list[str]] = {}
+    members: dict[tuple[Verdict, str, str], list[str]] = {}
     for item in judged:
         if item.signature:
-            members.setdefault((item.signature, item.category), []).append(item.case.identity)
-    ordered = sorted(members.items(), key=lambda entry: (-len(entry[1]), entry[0]))
-    seen = {} if view is None else view.signatures([signature for (signature, _), _ in ordered])
+            # What this change broke and what was broken before are two pieces of news, whatever they share.
+            members.setdefault((item.verdict, item.signature, item.category), []).append(item.case.identity)
+    ordered = sorted(members.items(), key=lambda entry: (-len(entry[1]), ORDER.index(entry[0][0]), entry[0][1:]))
+    seen = {} if view is None else view.signatures([*dict.fromkeys(signature for (_, signature, _), _ in ordered)])
     return tuple(
         FailureGroup(signature, category, tuple(names), *seen.get(signature, (None, 0)))
-        for (signature, category), names in ordered
+        for (_, signature, category), names in ordered
     )

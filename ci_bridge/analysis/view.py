@@ -38,17 +38,20 @@ class HistoryView(Protocol):
 
     @property
     def baseline(self) -> Baseline | None:
-        """The newest run of the base branch, None if there is none."""
+        """The newest complete one of ``base_runs``, None if there is none, or if those are of other reports."""
         ...
 
     @property
     def base_runs(self) -> Sequence[SeenRun]:
-        """Trusted runs of the base branch with the same shard, newest first, at most 30."""
+        """Trusted runs of the base branch with the same report and shard, newest first, at most 30.
+
+        Where there are none, those of other reports with the same shard.
+        """
         ...
 
     @property
     def recent_runs(self) -> Sequence[SeenRun]:
-        """Runs of the evidence window with the same shard, oldest first."""
+        """Runs of the evidence window with the same report and shard, oldest first."""
         ...
 
     def base_outcomes(self, identities: Sequence[str]) -> Mapping[str, str]:

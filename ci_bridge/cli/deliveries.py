@@ -34,7 +34,9 @@ _file = click.option(
 @click.option("--key", default="comment", show_default=True, help="The comment with this key is updated.")
 @common
 def comment(text: str | None, file: Any, pr: str | None, key: str, as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Comment on the pull request; the next comment with the same key replaces this one.
+    """Comment on the pull request.
+
+    The next comment with the same key replaces this one.
 
     \b
     Example:
@@ -155,7 +157,9 @@ def _names_of(paths: Sequence[str]) -> dict[str, str | None]:
 @click.option("--run", help="The test run it belongs to; by default the newest that has it.")
 @common
 def artifact_download(name: str, output: str | None, run: str | None, as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Fetch the newest kept file of this name, to OUTPUT or to a file of its name here.
+    """Fetch the newest kept file of this name.
+
+    It goes to OUTPUT, by default to a file of its name here.
 
     \b
     Example:

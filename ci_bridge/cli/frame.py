@@ -27,12 +27,14 @@ logger = logging.getLogger("ci_bridge")
 
 def flags_of(pairs: Sequence[str], flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the command line says of options: `-o name=value` and the flags made by :class:`OptionFlags`."""
+    from ci_bridge.config import Pair
+
     chosen: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise click.UsageError(f"-o {pair}: write NAME=VALUE")
-        chosen[name.strip()] = value
+        chosen[name.strip()] = Pair(value)
     for name, value in (flags or {}).items():
         if value is not None:
             chosen[name.removeprefix("option__")] = value
@@ -109,10 +111,22 @@ def finish(*receipts: Receipt, as_json: bool) -> None:
         print_json(facts[0] if len(facts) == 1 else facts)
     else:
         for receipt in receipts:
-            parts = [receipt.channel, receipt.state, f"via {receipt.via}" if receipt.via else "", receipt.url or ""]
-            say(" ".join(part for part in parts if part) + (f" - {receipt.reason}" if receipt.reason else ""))
+            say(" - ".join(filter(None, (_told(receipt), receipt.reason))))
     if any(receipt.state in ("failed", "unsupported") for receipt in receipts):
         sys.exit(4)
+
+
+def _told(receipt: Receipt) -> str:
+    """What became of a delivery, in words."""
+    if not receipt.delivered:
+        return f"{receipt.channel} {receipt.state}"
+    if receipt.via == "history":
+        return f"{receipt.channel} remembered"
+    where = f"to the {receipt.via}" if receipt.state == "degraded" else ""
+    if receipt.url:
+        where = f"to {receipt.url}"
+    verb = "written" if "://" not in (receipt.url or "://") else "sent"
+    return " ".join(filter(None, (receipt.channel, "degraded:" if receipt.state == "degraded" else "", verb, where)))
 
 
 def receipt_facts(receipt: Receipt) -> dict[str, Any]:

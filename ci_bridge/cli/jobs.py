@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ci_bridge.cli.frame import flags_of, receipt_facts, with_client
-from ci_bridge.cli.program import OptionFlags, common
+from ci_bridge.cli.program import CollectFlags, OptionFlags, common
 from ci_bridge.console import Progress, has_color, people, print_json, say, terminal_width
 
 logger = logging.getLogger("ci_bridge")
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("results", nargs=-1, metavar="[GLOB]...")
 @common
 def report(results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
-    """Read results, judge them against the history, deliver them, remember them.
+    """Read results, judge, deliver and remember them.
 
     GLOB names result files: paths, folders, or patterns with ** for any depth. Without one, the option `results`
     counts, and without that the places that common tools write to.
@@ -45,16 +45,17 @@ def report(results: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **fl
         return outcome, client.platform.log_command_patterns
 
     outcome, patterns = with_client(job, flags_of(pairs, flags))
-    if not as_json and not results and not outcome.report.results.files:
-        say("hint: say where the result files are: ci-bridge report 'path/**/*.xml'")
-    _end(outcome, patterns, as_json=as_json)
+    hint = "" if results or outcome.report.results.files else "ci-bridge report 'path/**/*.xml'"
+    _end(outcome, patterns, as_json=as_json, hint=hint and f"say where the result files are: {hint}")
 
 
 @click.command(cls=OptionFlags, context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]...")
 @common
 def run(command: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
-    """Run a test command: pending while it runs, then a report of what it wrote.
+    """Run a test command and report what it wrote.
+
+    The run is shown as pending meanwhile.
 
     COMMAND runs without a shell and with our standard streams. Only result files that it writes or changes count;
     name them with --results, else the places that common tools write to are searched. With --json, what it prints
@@ -109,7 +110,7 @@ def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) 
         _print_outcome(outcome.report, patterns)
     for warning in outcome.warnings:
         logger.warning("%s", warning)
-    if outcome.problem:
+    if outcome.problem and not (outcome.report and outcome.report.report.problem == outcome.problem):  # its headline
         say(f"error: {outcome.problem}")
     if outcome.error is not None:
         say(f"error: {outcome.error.message}")
@@ -117,7 +118,7 @@ def _finish_run(outcome: RunOutcome, patterns: Sequence[str], *, as_json: bool) 
             say(f"hint: {outcome.error.hint}")
 
 
-@click.command(cls=OptionFlags)
+@click.command(cls=CollectFlags)
 @click.argument("results", nargs=-1, metavar="[GLOB]...")
 @click.option("--into", metavar="FOLDER", help="Where the bundle goes; by default `bundle` in artifact_dir.")
 @common
@@ -128,9 +129,10 @@ def collect(
     pairs: tuple[str, ...],
     **flags: Any,
 ) -> None:
-    """Read results and store them for a trusted build to publish; the untrusted half for pull requests from forks.
+    """Store results of a pull request from a fork.
 
-    GLOB as for `report`. Nothing is judged, shown or remembered, and no token is needed.
+    The untrusted half: a trusted build publishes what it stores. GLOB as for `report`. Nothing is judged, shown or
+    remembered, and no token is needed.
 
     \b
     Example:
@@ -179,10 +181,11 @@ def _from_here(folder: Path) -> str:
 @click.argument("bundles", nargs=-1, metavar="[PATH]...")
 @common
 def publish(bundles: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **flags: Any) -> None:
-    """Judge and deliver what the build that triggered this one collected; the trusted half for forks.
+    """Judge and deliver what a fork's build collected.
 
-    PATH names bundles, or folders of them, that a step before has downloaded. Without one, the platform's store is
-    asked. The pull request comes from the code host, never from a bundle.
+    The trusted half: started by the build that collected. PATH names bundles, or folders of them, that a step
+    before has downloaded. Without one, the platform's store is asked. The pull request comes from the code host,
+    never from a bundle.
 
     \b
     Example:
@@ -196,11 +199,13 @@ def publish(bundles: tuple[str, ...], as_json: bool, pairs: tuple[str, ...], **f
     _end(outcome, patterns, as_json=as_json)
 
 
-def _end(outcome: ReportOutcome, patterns: Sequence[str], *, as_json: bool) -> NoReturn:
+def _end(outcome: ReportOutcome, patterns: Sequence[str], *, as_json: bool, hint: str = "") -> NoReturn:
     if as_json:
         print_json(outcome_facts(outcome))
     else:
         _print_outcome(outcome, patterns)
+        if hint:
+            say(f"hint: {hint}")
     sys.exit(outcome.exit_code)
 
 
@@ -217,6 +222,7 @@ def _print_outcome(outcome: ReportOutcome, patterns: Sequence[str]) -> None:
             console_width=terminal_width(),
             patterns=patterns,
             base=f"{Path.cwd().resolve()}{os.sep}",
+            every_receipt=logger.isEnabledFor(logging.DEBUG),
         )
 
 

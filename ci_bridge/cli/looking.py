@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.command(cls=Job)
 @common
 def detect(as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Say which platform and build this is, and where each fact came from.
+    """Say which platform and build this is.
+
+    Where each fact came from stands beside it.
 
     \b
     Example:
@@ -55,7 +57,7 @@ def detect(as_json: bool, pairs: tuple[str, ...]) -> None:
 @click.command(cls=Job)
 @common
 def config(as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Show every option, its value and where the value came from.
+    """Show every option, its value and its source.
 
     \b
     Example:
@@ -76,10 +78,10 @@ def config(as_json: bool, pairs: tuple[str, ...]) -> None:
 @click.command(cls=Job)
 @common
 def doctor(as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Say what will work here and what will not, and which line closes each gap.
+    """Say what will work here and what will not.
 
-    Nothing is changed and nothing is delivered. Exit code 1 where something will fail, else 0, also where something
-    could not be found out. It ends within deadline_seconds.
+    Each gap comes with the line that closes it.     Nothing is changed and nothing is delivered. Exit code 1 where
+    something will fail, else 0, also where something could not be found out. It ends within deadline_seconds.
 
     \b
     Example:
@@ -126,7 +128,9 @@ def init(
     as_json: bool,
     pairs: tuple[str, ...],
 ) -> None:
-    """Write the pipeline snippet of PLATFORM, by default of the one that builds this checkout.
+    """Write the pipeline snippet of PLATFORM.
+
+    By default, of the one that builds this checkout.
 
     \b
     Example:
@@ -137,7 +141,7 @@ def init(
 
     prepared(pairs)  # a configuration that is wrong is told now, not in the first build
     root = Path.cwd()
-    chosen = platforms.load(platform) if platform else snippets.find_platform(root)
+    chosen = platforms.load(platform) if platform else snippets.find_platform(root, os.environ)
     snippet = snippets.snippet(chosen, root, template)
     if not to_stdout:
         snippets.write(snippet, force=force)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ci_bridge._version import __version__
 from ci_bridge.console import LogLines, masked, open_streams, people, print_json, print_line, say
 from ci_bridge.errors import CIBridgeError
+
+if TYPE_CHECKING:
+    from ci_bridge.options import Option
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,9 +90,11 @@ class Program(Group):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
+            code = error.exit_code
+            if _wants_json(args[0] if args else sys.argv[1:]):
+                print_json({"error": masked(error.format_message()), "hint": "", "exit_code": code})
             with people() as stream:
                 error.show(stream)
-            code = error.exit_code
         except click.Abort:
             say("stopped by SIGINT")
             code = 130
@@ -110,10 +115,17 @@ def _explain(error: Exception, *, as_json: bool) -> int:
         logger.debug("where it happened", exc_info=error)
     if as_json:
         print_json({"error": message, "hint": hint, "exit_code": code})
-    say(f"error: {message}")
+    for line in f"error: {message}".splitlines():
+        say(line)
     if hint:
         say(f"hint: {hint}")
     return code
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """True if JSON is asked for, as far as arguments tell that could not be understood."""
+    words = list(args or ())
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
 
 
 class OptionFlags(Job):
@@ -133,13 +145,81 @@ class OptionFlags(Job):
             missing = option.name in NOT_YET and not NOT_YET[option.name].values
             flags.append(
                 click.Option(
-                    [f"--{option.name.replace('_', '-')}", f"option__{option.name}"],
-                    metavar="|".join(option.choices) or option.type.upper(),
-                    help=option.help,
-                    hidden=missing,  # so that asking for it is answered by name
+                    [f"--{option.hyphenated}", f"option__{option.name}"],
+                    metavar=_metavar(option),
+                    help=_help(option),
+                    # Asking for what is missing is answered by name; what does nothing here is taken, and not praised.
+                    hidden=missing or not self.reads(option),
                 )
             )
         return [*super().get_params(ctx), *flags]
+
+    def reads(self, option: Option) -> bool:
+        """True if the option changes anything about this command."""
+        return not option.secret
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags; one of a truth value that stands alone means true."""
+        return super().parse_args(ctx, list(_with_truth(args, self.get_params(ctx), self.stops_at_words)))
+
+    @property
+    def stops_at_words(self) -> bool:
+        """True if what follows the first word is another program's."""
+        return self.context_settings.get("allow_interspersed_args") is False
+
+
+class CollectFlags(OptionFlags):
+    """Those that collecting reads: what to read, where to store it, how to behave."""
+
+    _READ = frozenset(
+        {"results", "time_unit", "ci_system", "api_url", "comment_title", "shard", "shard_total", "artifact_dir"}
+        | {"deadline_seconds", "retry_failed_api_calls", "max_retries", "retry_delay_seconds", "detailed_logging"}
+    )
+
+    def reads(self, option: Option) -> bool:
+        return option.name in self._READ
+
+
+def _with_truth(args: Sequence[str], params: Sequence[click.Parameter], stops_at_words: bool) -> Iterator[str]:
+    """The arguments with `=true` behind each flag of a truth value that has none, and its value behind an `=`."""
+    known = {flag: param for param in params if isinstance(param, click.Option) for flag in param.opts}
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        if word == "--" or (stops_at_words and not word.startswith("-")):
+            yield from (word, *rest)
+            return
+        param = known.get(word)
+        if param is None or param.is_flag:
+            yield word
+        elif param.metavar != _TRUTH:
+            yield from (word, *rest[:1])
+            del rest[:1]
+        elif rest and rest[0].lower() in _TRUTH_WORDS:
+            yield f"{word}={rest.pop(0)}"
+        else:
+            yield f"{word}=true"
+
+
+_TRUTH = "[true|false]"
+_TRUTH_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+
+
+def _metavar(option: Option) -> str:
+    if option.type == "boolean":
+        return _TRUTH
+    words = "|".join([*option.choices, *(["PATH"] if option.shape == "template" else [])])
+    if option.type == "list":
+        return f"{words or 'TEXT'},..."
+    return words or option.type.upper()
+
+
+def _help(option: Option) -> str:
+    """The option's one sentence with its unit and its default."""
+    facts = [f"in {option.unit}"] if option.unit else []
+    if option.default_text:
+        facts.append(f"default {option.default_text}")
+    return option.help + (f" ({'; '.join(facts)})" if facts else "") + "."
 
 
 def _enter(_: click.Context, __: click.Parameter, folder: str | None) -> None:

@@ -130,16 +130,18 @@ def history_compact(force: bool, as_json: bool, pairs: tuple[str, ...]) -> None:
     """
     done = with_client(lambda client: client.compact_history(force=force), flags_of(pairs))
     if as_json:
-        print_json({"compacted": bool(done), "detail": done})
+        print_json({"compacted": done.startswith("compacted"), "detail": done})
     else:
-        say(done or "nothing to do: the history is one file, empty, or was compacted within the hour (--force)")
+        say(done)
 
 
 @history.command("forget")
 @click.argument("run")
 @common
 def history_forget(run: str, as_json: bool, pairs: tuple[str, ...]) -> None:
-    """Drop the run with the id RUN for good: nothing that is stored brings it back.
+    """Drop the run with the id RUN for good.
+
+    Nothing that is stored brings it back.
 
     \b
     Example:
@@ -260,6 +262,9 @@ def metric_trend(
     )
     if as_json:
         print_json(trend)
+        return
+    if not trend["overall"]["count"]:
+        say(trend["message"])
         return
     keys = ("count", "avg", "min", "max", "std_dev", "p50", "p95")
     rows = [("all", *(shown(trend["overall"][key]) for key in keys))]

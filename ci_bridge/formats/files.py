@@ -5,7 +5,7 @@ below the folder that the pattern itself spells out before its first wildcard.
 """
 
 # Paths are text here: links must be seen as links, and a million entries are looked at.
-# ruff: noqa: PTH100, PTH112, PTH114, PTH118, PTH120
+# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -296,6 +296,14 @@ def _real(path: str | os.PathLike[str]) -> str:
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def leads_outside(pattern: str) -> bool:
+    """True if a pattern names, or can name, something outside the workspace: an absolute path, or one with ``..``."""
+    return any(
+        os.path.isabs(text) or os.path.splitdrive(text)[0] or ".." in re.split(r"[/\\]", text)
+        for text in _alternatives(pattern)
+    )
 
 
 def _alternatives(pattern: str) -> list[str]:

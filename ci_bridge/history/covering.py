@@ -54,6 +54,17 @@ def add_segment(connection: sqlite3.Connection, segment: Segment, stored_at: dat
             recording.record_metrics(connection, [replace(metric, recorded_at=latest)])
 
 
+def add_own_segment(connection: sqlite3.Connection, segment: Segment, stored_at: datetime, pr: str) -> None:
+    """Add a run of the pull request that is built, of whose segment nothing is believed; within a transaction.
+
+    Whatever it says, it is an untrusted run of this pull request. It makes nobody forget a run, takes no other run's
+    place and adds no performance numbers.
+    """
+    run = replace(segment.run, pr=pr, trusted=False)
+    if not segment.forgotten and not recording.is_taken(connection, run):
+        add_segment(connection, replace(segment, run=run, metrics=()), stored_at)
+
+
 def _holds_later(connection: sqlite3.Connection, metric: Metric, since: datetime) -> bool:
     """True if the run has this number from after ``since``: another copy of its segment was given another time."""
     key = (metric.name, metric.task_id or "", metric.unit, metric.run_id)

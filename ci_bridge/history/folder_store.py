@@ -2,7 +2,7 @@
 
 An object is one file, made whole under another name and then renamed, so a reader never sees half of it and two writers
 never meet. Its time is the file's modification time, which on a network share is the server's clock. What pull requests
-put lies apart in ``untrusted/`` and is read by the jobs of the same build only. Nothing is locked.
+put lies apart in ``untrusted/`` and is read by the jobs of the same build and its pull request only. Nothing is locked.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from ci_bridge.atomic import open_atomically, open_regular
 from ci_bridge.errors import NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.models import StoredObject
-from ci_bridge.protocols import SupportsStore
+from ci_bridge.protocols import Listing, SupportsStore
 
 _PLACES = ("trusted", "untrusted")
-_FILE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,150})~(?P<build>[0-9a-f]{12})~(?P<days>[0-9]{1,5})~[0-9a-f]{12}\Z")
+_FILE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,200})~(?P<build>[0-9a-f]{12})~(?P<days>[0-9]{1,5})~[0-9a-f]{12}\Z")
 _HISTORY = re.compile(r"ci-bridge(\..*)?[.-](base~|segment-)")
 _LEFTOVER_AGE = timedelta(days=1)
 
@@ -33,7 +33,7 @@ class FolderStore(SupportsStore):
     Args:
         folder: Made when first written to.
         build: Names this build; the jobs of one build give the same.
-        trusted: False for a pull request's build: what it puts is never listed for others.
+        trusted: False for a pull request's build: what it puts is never listed for trusted builds.
     """
 
     store_expires = False
@@ -66,7 +66,8 @@ class FolderStore(SupportsStore):
         every_pipeline: bool = False,  # noqa: ARG002 whoever may write to the folder is trusted
     ) -> Sequence[StoredObject]:
         found = sorted(self._find("trusted", prefix), key=_age, reverse=True)
-        return found[:limit]
+        own = [] if self._trusted else self._find("untrusted", prefix)
+        return Listing(found[:limit], is_whole=len(found) < limit, own=own)
 
     def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
         found = (one for place in _PLACES for one in self._find(place, prefix))

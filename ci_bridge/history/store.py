@@ -251,6 +251,14 @@ class History:
             covering.add_segment(self._connection, segment, stored.created_at)
             covering.cover(self._connection, stored.id, segment.run.uid)
 
+    def add_own_segment(self, stored: StoredObject, segment: Segment, pr: str) -> None:
+        """Add a run of the pull request that is built, whatever its segment says of itself; its object is not covered.
+
+        The history is for judging this build then, and not for making a base of.
+        """
+        with self._transaction():
+            covering.add_own_segment(self._connection, segment, stored.created_at, pr)
+
     def cover(self, object_id: str, uid: str = "") -> None:
         """Note that an object need not be read again."""
         with self._transaction():
@@ -290,6 +298,8 @@ class History:
         *,
         branch: str | None,
         shard: str = "",
+        report: str | None = None,
+        kin: tuple[str, str] | None = None,
         build: str | None = None,
         pr: str | None = None,
         uid: str | None = None,
@@ -300,13 +310,18 @@ class History:
         Args:
             branch: The base branch of a pull request, else the run's own branch.
             shard: Compare within this shard.
+            report: Compare with runs of this report, as the runs' ``extra`` names it; None for all.
+            kin: How the name of one begins and ends that stands in for it where the branch has none.
             build: The run's own build, whose earlier attempts are no baseline for it.
             pr: Its pull request, whose own earlier runs count as evidence too.
             uid: The run itself, should it be recorded already.
             now: Runs dated later than a day from now are ignored.
         """
         with self._query():
-            return View(self._connection, self._query, branch=branch, shard=shard, build=build, pr=pr, uid=uid, now=now)
+            return View(
+                self._connection, self._query, branch=branch, shard=shard, report=report, kin=kin, build=build, pr=pr,
+                uid=uid, now=now,
+            )  # fmt: skip
 
     def runs(self, limit: int | None = None, **filters: Any) -> list[dict[str, Any]]:
         """Rows of ``get_test_history``, newest first. Filters: ``branch status since pr_number run_id``."""

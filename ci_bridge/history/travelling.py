@@ -32,8 +32,14 @@ SEGMENT_DAYS = 30
 BASE_DAYS = 14
 BASES_KEPT = 3
 MOST_SEGMENTS_FOR_PULL_REQUEST = 10
+MOST_OWN_SEGMENTS = 3
+"""Of the pull request itself, among those ten."""
+
 MANY_UNCOVERED = 20
 MOST_LISTED = 20_000
+
+LONGEST_NAME = 200
+"""Characters of an object's name that every store takes."""
 
 _BASES_LISTED = 20
 _FIRST_LISTED = 100
@@ -51,6 +57,37 @@ class DamagedStoreError(HistoryError):
 
 
 @dataclass(frozen=True, slots=True)
+class PullRequestScope:
+    """Whose earlier runs a pull request's build reads beside the trusted ones: those of the same report in it.
+
+    Attributes:
+        number: Of the pull request.
+        report: What tells it from others: title, pipeline and job.
+        build: This build's own id: of its other parallel jobs nothing is read.
+        shard: This parallel job's key.
+    """
+
+    number: str
+    report: str
+    build: str = ""
+    shard: str = ""
+
+    @property
+    def mark(self) -> str:
+        """How the names of its segments go on after the prefix; it is for finding them and vouches for nothing."""
+        return f"{self._start}.{_digest(self.build)}{_digest(self.shard)}"
+
+    @property
+    def _start(self) -> str:
+        return f"pr{_plain(self.number)}.{_digest(self.report, 8)}"
+
+    def takes(self, name: str) -> bool:
+        """True for the rest of the name of an earlier run's segment."""
+        others = name.startswith(f"{self._start}.") and not name.startswith(f"{self._start}.{_digest(self.build)}")
+        return others or name.startswith(f"{self.mark}-")
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What was read of the store.
 
@@ -61,6 +98,7 @@ class Reading:
             would have taken too long to find out.
         waiting: When the segments were stored that no base covers, oldest first.
         notes: What a person should know.
+        own: Segments of the pull request itself that were read besides.
     """
 
     base: StoredObject | None = None
@@ -68,13 +106,16 @@ class Reading:
     left: int = 0
     waiting: tuple[datetime, ...] = ()
     notes: tuple[str, ...] = ()
+    own: int = 0
 
     def __str__(self) -> str:
+        own = f"{self.own} of this pull request's own"
         if self.base is None and not self.read:
-            return "no earlier history"
+            return f"no earlier history but {own}" if self.own else "no earlier history"
         start = f"base of {self.base.created_at:%Y-%m-%d %H:%M} UTC" if self.base else "no base yet"
         count = f"{self.read} of {self.read + self.left}" if self.left else str(self.read)
-        return f"{start} + {count} segment{'' if count == '1' else 's'}"
+        text = f"{start} + {count} segment{'' if count == '1' else 's'}"
+        return f"{text} + {own}" if self.own else text
 
 
 @dataclass(slots=True)
@@ -90,6 +131,7 @@ class TravellingHistory:
         limits: Caps for a base and for a segment.
         pause: Called before each download; it may raise to stop, and answers False where time is short.
         segment_days: How long the store keeps a segment, and base_days a base.
+        scope: The pull request that is built, None without one.
         reading: What :meth:`fetch` read.
     """
 
@@ -103,6 +145,7 @@ class TravellingHistory:
     base_days: int = BASE_DAYS
     reading: Reading | None = None
     secret: bytes = b""
+    scope: PullRequestScope | None = None
     _turn: int = 0
     _unsigned: set[str] = field(default_factory=set)
     _own: list[tuple[StoredObject, str]] = field(default_factory=list)
@@ -123,7 +166,8 @@ class TravellingHistory:
         """Bring the working copy to what the store holds: its newest sound base and the segments not covered by it.
 
         Args:
-            pull_request: Read the newest ten uncovered segments only.
+            pull_request: Read ten segments only: the newest three of the pull request itself, and the newest
+                uncovered ones.
 
         Raises:
             HistoryError: If there are bases and none is sound, or a newer version wrote the newest.
@@ -160,17 +204,26 @@ class TravellingHistory:
         segments = sorted(listed, key=_age)
         uncovered = [one for one in segments if one.id not in covered]
         unsure = sum(one.id not in covered for one in listed.unsure)
-        wanted = uncovered[-MOST_SEGMENTS_FOR_PULL_REQUEST:] if pull_request else uncovered
+        own = self._own_segments(listed) if pull_request else []
+        wanted = uncovered[len(own) - MOST_SEGMENTS_FOR_PULL_REQUEST :] if pull_request else uncovered
         if unsure:
             notes.append(f"segments of {unsure} more builds were left: where they come from takes too long to find out")
         if not listed.is_whole and len(uncovered) == len(segments) and len(uncovered) == len(wanted):
             notes.append("older segments may be missing: the list of what is stored was too long to read to its end")
-        read = added = 0
-        if wanted:
+        read = added = own_read = 0
+        if wanted or own:
             with History.writing(fresh, limits=self.limits) as history:
                 read, added = self._add(history, wanted, notes)
+                own_read, _ = self._add(history, own, notes, self.scope)
         waiting = tuple(one.created_at for one in uncovered if one.id not in self._unsigned)
-        return Reading(base, read, len(uncovered) + unsure - added, waiting, tuple(notes))
+        left = len(uncovered) + unsure - added
+        return Reading(base, read, left, waiting, tuple(dict.fromkeys(notes)), own_read)
+
+    def _own_segments(self, listed: Listing) -> list[StoredObject]:
+        """The newest of this pull request and report, oldest first."""
+        scope, start = self.scope, len(self.segment_prefix)
+        own = [one for one in listed.own if scope is not None and scope.takes(one.name[start:])]
+        return sorted(own, key=_age)[-MOST_OWN_SEGMENTS:]
 
     def _list_bases(self, most: int = MOST_LISTED) -> Listing:
         """All that may be used. Listing goes on until there is one.
@@ -199,14 +252,20 @@ class TravellingHistory:
     def _list(self, name: str, limit: int) -> Listing:
         """What the store lists under this name, or of names that begin so."""
         found = self.store.list_objects(name, limit, every_pipeline=bool(self.key))
-        fits = [
-            one
-            for one in found
-            if (one.name == name or (name.endswith("-") and one.name.startswith(name))) and one.id not in self._unsigned
-        ]
-        if isinstance(found, Listing):
-            return Listing(fits, is_whole=found.is_whole, unsure=found.unsure, has_others=found.has_others)
-        return Listing(fits, is_whole=len(found) < limit)
+
+        def fitting(listed: Iterable[StoredObject]) -> list[StoredObject]:
+            named = (one for one in listed if one.name == name or (name.endswith("-") and one.name.startswith(name)))
+            return [one for one in named if one.id not in self._unsigned]
+
+        if not isinstance(found, Listing):
+            return Listing(fitting(found), is_whole=len(found) < limit)
+        return Listing(
+            fitting(found),
+            is_whole=found.is_whole,
+            unsure=found.unsure,
+            has_others=found.has_others,
+            own=fitting(found.own),
+        )
 
     def _restore(
         self, bases: Sequence[StoredObject], fresh: Path, notes: list[str]
@@ -260,8 +319,17 @@ class TravellingHistory:
                 return found
             size = min(size * 8, most)
 
-    def _add(self, history: History, wanted: Iterable[StoredObject], notes: list[str]) -> tuple[int, int]:
-        """Fold segments into the working copy; how many runs were read, and how many objects are done with."""
+    def _add(
+        self,
+        history: History,
+        wanted: Iterable[StoredObject],
+        notes: list[str],
+        scope: PullRequestScope | None = None,
+    ) -> tuple[int, int]:
+        """Fold segments into the working copy; how many runs were read, and how many objects are done with.
+
+        With a ``scope`` they are the pull request's own, and nothing that they claim is believed.
+        """
         read = done = unsigned = 0
         for one in wanted:
             if not self.pause():
@@ -270,7 +338,10 @@ class TravellingHistory:
             try:
                 data = self.store.get_object(one, self.segment_limits.packed)
                 segment = decode(data, self.segment_limits, self.secret)
-                history.add_segment(one, segment)
+                if scope is None:
+                    history.add_segment(one, segment)
+                else:
+                    history.add_own_segment(one, segment, scope.number)
                 read += 1
             except DamagedObjectError as error:
                 # R: what is stored does not change, so it is bad for ever.
@@ -317,9 +388,11 @@ class TravellingHistory:
         self._put_segment(uid, encode(RunRecord(uid, now), forgotten=True, secret=self.secret), "forgotten")
 
     def _put_segment(self, uid: str, data: bytes, shard: str) -> StoredObject:
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[:40]
-        tail = "-".join(filter(None, (_plain(uid), readable, hashlib.sha256(data).hexdigest()[:8])))
-        return self.store.put_object(self.segment_prefix + tail, data, self.segment_days)
+        start = self.segment_prefix + (f"{self.scope.mark}-" if self.scope else "") + _plain(uid)
+        end = f"-{_digest_of(data, 8)}"
+        leg = re.sub(r"[^A-Za-z0-9]+", "-", shard).strip("-")[: min(40, LONGEST_NAME - len(start + end) - 1)]
+        name = f"{start}-{leg}{end}" if leg else start + end
+        return self.store.put_object(name, data, self.segment_days)
 
     def why_compact(self, *, main: bool, now: datetime) -> str:
         """Why a trusted job should compact now (C), empty if it should not.
@@ -385,6 +458,8 @@ class TravellingHistory:
         """
         if self.reading is None:
             raise HistoryError("the history was not read, so it cannot be compacted")
+        if self.reading.own:
+            raise HistoryError("a pull request's own runs were read with it, and they are never part of a base")
         bases = self.bases()
         notes: list[str] = []
         listed = self._list(self.segment_prefix, MOST_LISTED)
@@ -436,6 +511,14 @@ def _plain(uid: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9-]{1,40}", uid):
         return uid
     return hashlib.sha256(uid.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _digest(text: str, length: int = 4) -> str:
+    return _digest_of(text.encode("utf-8", "replace"), length)
+
+
+def _digest_of(data: bytes, length: int) -> str:
+    return hashlib.sha256(data).hexdigest()[:length]
 
 
 def _packed(path: Path, secret: bytes) -> bytes:

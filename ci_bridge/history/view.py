@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ci_bridge.history import codes
-from ci_bridge.history.recording import CHUNK, believed_until, milliseconds, numbers_of
+from ci_bridge.history.recording import CHUNK, believed_until, mapping_of, milliseconds, numbers_of
 from ci_bridge.history.schema import ERROR, FAILED, STATUS_LETTERS
 from ci_bridge.models import Baseline, Totals
 
@@ -32,7 +33,10 @@ def moment(milliseconds: int) -> datetime:
 
 
 class SeenRun(NamedTuple):
-    """One earlier run. ``red`` and ``total`` count its failing and all its cases."""
+    """One earlier run. ``red`` and ``total`` count its failing and all its cases.
+
+    ``is_complete`` is False where cases may be missing: files were cut short, or their command broke off.
+    """
 
     run_no: int
     uid: str
@@ -41,9 +45,10 @@ class SeenRun(NamedTuple):
     branch: str | None
     red: int
     total: int
+    is_complete: bool
 
 
-_SEEN = "run_no, uid, ts, sha, branch, failed + error, passed + failed + error + skipped"
+_SEEN = "run_no, uid, ts, sha, branch, failed + error, passed + failed + error + skipped, status <> 'error'"
 _WITH_OUTCOMES = "status <> 'running' AND run_no IN (SELECT run_no FROM outcome)"
 
 
@@ -108,14 +113,21 @@ class Outcomes:
             yield from self._connection.execute(query, (*part, *[None] * (CHUNK - len(part))))
 
 
+def _is_kin(name: str, start: str, end: str) -> bool:
+    return name.startswith(start) and name.endswith(end)
+
+
 class View:
     """The history as one run sees it; what :class:`ci_bridge.analysis.view.HistoryView` asks for.
 
     Attributes:
         branch: The base branch.
-        base_runs: Trusted runs of the base branch and this shard, newest first, at most 30.
-        recent_runs: All runs of this shard in the 30-day window, oldest first.
-        baseline: The newest of ``base_runs``.
+        base_runs: Trusted runs of the base branch, this report and shard, newest first, at most 30. Where the branch
+            has none of this report, those of the same job in another pipeline, as where forks have one of their own;
+            else, as after a job got another name, those of any. What they say of a case counts.
+        recent_runs: All runs of this report and shard, and of that other pipeline, in the 30-day window, oldest first.
+        baseline: The newest of ``base_runs`` that is complete: numbers are compared with those of whole runs only. None
+            where those are of other reports, whose numbers say nothing.
     """
 
     def __init__(
@@ -125,6 +137,8 @@ class View:
         *,
         branch: str | None,
         shard: str,
+        report: str | None = None,
+        kin: tuple[str, str] | None = None,
         build: str | None,
         pr: str | None,
         uid: str | None,
@@ -134,27 +148,41 @@ class View:
         self._outcomes = Outcomes(connection)
         self.branch = branch
         until = believed_until(connection, milliseconds(now))
-        self.base_runs: Sequence[SeenRun] = self._runs(
+        on_base = (
             "trusted AND branch IS ? AND shard = ? AND ts <= ? AND uid IS NOT ? AND (? IS NULL OR build IS NOT ?)",
             (branch, shard, until, uid, build, build),
-            BASE_RUNS,
         )
+        known = None if report is None else [report]
+        same = base = self._runs(*on_base, BASE_RUNS, known)
+        if known and not same:
+            akin = [name for _, name in self._found(*on_base) if kin and _is_kin(name, *kin)][:1]
+            base = self._runs(*on_base, BASE_RUNS, akin or None)
+            known += akin
+        self.base_runs: Sequence[SeenRun] = base
         # What a pull request's own runs show counts for that pull request only.
         recent = self._runs(
             "(trusted OR pr = ?) AND shard = ? AND ts BETWEEN (SELECT max(ts) FROM run WHERE ts <= ?) - ? AND ?"
             " AND uid IS NOT ?",
             (pr, shard, until, WINDOW // timedelta(milliseconds=1), until, uid),
             MOST_RECENT_RUNS,
+            known,
         )
         self.recent_runs: Sequence[SeenRun] = recent[::-1]
-        self.baseline = self._baseline(self.base_runs[0]) if self.base_runs else None
+        complete = next((run for run in same if run.is_complete), None)
+        self.baseline = None if complete is None else self._baseline(complete)
 
-    def _runs(self, condition: str, values: tuple[Any, ...], limit: int) -> list[SeenRun]:
-        query = (
-            f"SELECT {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition}"
-            f" ORDER BY ts DESC, run_no DESC LIMIT {limit}"
-        )
-        return [SeenRun(no, uid, moment(ts), *rest) for no, uid, ts, *rest in self._connection.execute(query, values)]
+    def _runs(
+        self, condition: str, values: tuple[Any, ...], limit: int, reports: Sequence[str] | None
+    ) -> list[SeenRun]:
+        """The newest runs of these reports, of all if None."""
+        found = (run for run, name in self._found(condition, values) if reports is None or name in reports)
+        return list(islice(found, limit))
+
+    def _found(self, condition: str, values: tuple[Any, ...]) -> Iterator[tuple[SeenRun, str]]:
+        """Runs and the names of their reports, newest first."""
+        query = f"SELECT extra, {_SEEN} FROM run WHERE {_WITH_OUTCOMES} AND {condition} ORDER BY ts DESC, run_no DESC"
+        for extra, no, uid, ts, *rest in self._connection.execute(query, values):
+            yield SeenRun(no, uid, moment(ts), *rest), str(mapping_of(extra).get("report") or "")
 
     def _baseline(self, run: SeenRun) -> Baseline:
         row = self._connection.execute(

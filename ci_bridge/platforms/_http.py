@@ -167,6 +167,7 @@ class OriginSession(requests.Session):
         headers: Further ones that every request carries unless it brings its own.
         token_name: Of the variable that the credentials came from, for messages; never its value.
         permission: Answers, for a method, a path and what the server said, what to do about a refusal.
+        reads_only: Why the credentials may write nothing, where that is known: said instead of each refusal.
         now: Answers the time in UTC.
         monotonic: A clock in seconds.
 
@@ -184,6 +185,7 @@ class OriginSession(requests.Session):
         headers: Mapping[str, str] | None = None,
         token_name: str = "the token",  # noqa: S107 its name, not its value
         permission: Callable[[str, str, str], str] = lambda _method, _path, _said: "",
+        reads_only: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -204,6 +206,7 @@ class OriginSession(requests.Session):
         self._secrets = [value.rpartition(" ")[2] for value in self._credentials.values() if len(value) >= 8]
         self._token_name = token_name
         self._permission = permission
+        self.reads_only = reads_only
         self._now = now
         self._monotonic = monotonic
         _hide_queries()
@@ -349,6 +352,8 @@ class OriginSession(requests.Session):
             return RateLimitedError(text, retry_after=retry_after)
         # Creating below something that is not there to us is a matter of rights, as many platforms hide what may not
         # be seen; changing a thing that is not there is not.
+        if status == 403 and self.reads_only and method != "GET":
+            return PermissionDeniedError(self.reads_only)
         if status == 403 or (status == 404 and method == "POST"):
             return PermissionDeniedError(text, hint=self._permission(method, path, said))
         if status in (404, 410):

@@ -16,12 +16,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from ci_bridge.errors import ConfigError
 
+_JOINER = "\u200d"
+# What emoji are made of: faces, signs, skin tones.
+_EMOJI = "[\u2194\u2195\u2600-\u27bf\u2b1b\U0001f000-\U0001faff]"
 # Characters that a reader does not see or that change what he sees, and no line ends: C0 but tab and line feed, DEL,
 # C1, soft hyphen, bidirectional controls, zero-width and invisible ones, line and paragraph separators, lone
-# surrogates, interlinear marks, non-characters and the tag characters of plane 14.
+# surrogates, interlinear marks, non-characters and the tag characters of plane 14. A zero-width joiner between two
+# emoji is seen: it makes one of them (a family, a flag).
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+    f"|\u200d(?:(?!{_EMOJI})|(?<!{_EMOJI}.)(?<!{_EMOJI}\ufe0f.))"
 )
 _XML_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _XML_TEXT = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -59,7 +64,7 @@ def fold(text: str, limit: int = 0) -> str:
     if limit and len(text) > limit * 4:
         text = text[: limit * 4] + "…"  # what is far beyond the limit need not be looked at
     line = _SPACES.sub(" ", reveal(_LINE_END.sub(" ", text))).strip()
-    return f"{line[: limit - 1].rstrip()}…" if limit and len(line) > limit else line
+    return f"{line[: limit - 1].rstrip().rstrip(_JOINER)}…" if limit and len(line) > limit else line
 
 
 # HTML and XML ---------------------------------------------------------------------------------------------------------

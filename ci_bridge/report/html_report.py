@@ -15,7 +15,16 @@ from ci_bridge._version import __version__
 from ci_bridge.models import FileState, Report, Row, RunState, Verdict, case_of_row
 from ci_bridge.report.escape import guard_script, safe_url
 from ci_bridge.report.rows import Verdicts, names_are_plain
-from ci_bridge.report.sections import Entry, Section, baseline_name, counts_of, sections_of, shard_rows, shards_text
+from ci_bridge.report.sections import (
+    Entry,
+    Section,
+    baseline_name,
+    counts_of,
+    job_name,
+    sections_of,
+    shard_rows,
+    shards_text,
+)
 from ci_bridge.report.templates import html_environment, ours, template_text
 from ci_bridge.report.wording import (
     SHORT_SHA,
@@ -109,7 +118,7 @@ def _frame(report: Report) -> dict[str, Any]:
     return {
         "look": "known" if shown == "warning" else shown,
         "title": report.title,
-        "job": context.job_name,
+        "job": job_name(report),
         "shard": report.shard,
         "sign": {"known": "M7.5 12h9", "warning": _SIGNS[RunState.ERROR]}.get(shown) or _SIGNS[report.state],
         "headline": (words := headline(report))[:1].upper() + words[1:],

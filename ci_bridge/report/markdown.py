@@ -25,11 +25,13 @@ from ci_bridge.report.sections import (
     Section,
     baseline_name,
     counts_of,
+    job_name,
     report_link,
     rest_link,
     sections_of,
     shard_rows,
     shards_text,
+    tested_page,
 )
 from ci_bridge.report.templates import COMMENT_TEMPLATES, markdown_environment, ours, render_file
 from ci_bridge.report.wording import EMOJI, emoji, headline, headline_phrases, plural, spark_text, tally
@@ -173,7 +175,7 @@ def _values(
         "state": ours(str(report.state)),
         "title": ours(markdown_prose(report.title, 100)) if report.title != DEFAULT_TITLE else ours(""),
         "shard": ours(markdown_inline(report.shard, 100)),
-        "job": ours(markdown_inline(report.context.job_name or "", 100)),
+        "job": ours(markdown_inline(job_name(report), 100)),
         "quiet": _is_quiet(report, sections),
         "has_counts": report.results.totals.total > 0,
         "counts": _cells(counts),
@@ -254,7 +256,7 @@ def _left_out(
 
 
 def _footer(report: Report) -> str:
-    parts = [name] if (name := markdown_inline(report.context.job_name or "", 100)) else []
+    parts = [name] if (name := markdown_inline(job_name(report), 100)) else []
     files = [file for file in report.results.files if file.cases]
     if report.shards:
         parts.append(shards_text(report))
@@ -264,6 +266,8 @@ def _footer(report: Report) -> str:
         parts.append(f"compared with {markdown_inline(name, 100)}")
     elif report.results.totals.total:
         parts.append("nothing to compare to yet")
+    if (page := safe_url(tested_page(report))) and page != report_link(report)[1]:
+        parts.append(markdown_link("the tests' build", page, str))
     if where := _where(report):
         parts.append(where)
     parts.append("ci-bridge")

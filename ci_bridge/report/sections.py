@@ -33,7 +33,7 @@ from ci_bridge.report.wording import (
 )
 
 TITLES = {
-    "problems": "Files with problems",
+    "problems": "Problems",
     "new": "New failures",
     "unjudged": "Failures with nothing to compare to",
     "flaky": "Flaky",
@@ -49,7 +49,7 @@ TITLES = {
 """Key of a section -> its title, in the order of reading."""
 
 NOUNS = {
-    "problems": "file with problems|files with problems",
+    "problems": "problem",
     "new": "new failure",
     "unjudged": "failure with nothing to compare to|failures with nothing to compare to",
     "flaky": "flaky test",
@@ -344,6 +344,11 @@ def _cell(totals: Totals, of: str) -> int:
     return {"failed": totals.red, "flaky": totals.flaky, "skipped": totals.skipped}.get(of, totals.total)
 
 
+def job_name(report: Report) -> str:
+    """``Tests / unit``: which job of which pipeline this report is of, empty if the platform names none."""
+    return " / ".join(filter(None, (report.context.pipeline_name, report.context.job_name)))
+
+
 def baseline_name(report: Report) -> str:
     """``main@a1b2c3d``, empty where nothing was compared."""
     baseline = report.judgement.baseline
@@ -363,6 +368,12 @@ def report_link(report: Report) -> tuple[str, str]:
     if (found := rest_link(report))[1] and ("://" in found[1] or not page):
         return found
     return ("build page", page) if page else ("", "")
+
+
+def tested_page(report: Report) -> str:
+    """The page of the build that ran the tests, where another build reports them; else empty."""
+    own, tested = report.context.build_id, report.run.build_id
+    return report.context.build_url or "" if own and tested and own != tested else ""
 
 
 def rest_link(report: Report) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from ci_bridge.report.escape import markdown_inline, reveal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
 COMMENT_TEMPLATES = ("default", "minimal", "detailed")
@@ -87,26 +87,37 @@ def html_environment() -> Environment:
     return _environment(_finalize_html)
 
 
+def load_file(path: Path) -> Template:
+    """Read a user's own Markdown template.
+
+    Raises:
+        ConfigError: If it cannot be read or is none; names the file and the line.
+    """
+    from jinja2 import TemplateSyntaxError
+
+    environment = markdown_environment()
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"pr_comment_template {path}: {_reason(error)}", hint=_choices()) from error
+    try:
+        code = environment.compile(source, filename=str(path))
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"pr_comment_template {path}, line {error.lineno}: {error.message}") from error
+    return environment.template_class.from_code(environment, code, environment.make_globals(None))
+
+
 def render_file(path: Path, values: Mapping[str, Any]) -> str:
     """Render a user's own Markdown template in a sandbox.
 
     Raises:
         ConfigError: If it cannot be read or rendered; names the file and the line.
     """
-    from jinja2 import TemplateError, TemplateSyntaxError
+    from jinja2 import TemplateError
 
+    template = load_file(path)
     try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"pr_comment_template {path}: {_reason(error)}", hint=_choices()) from error
-    try:
-        code = markdown_environment().compile(source, filename=str(path))
-        template = markdown_environment().template_class.from_code(
-            markdown_environment(), code, markdown_environment().make_globals(None)
-        )
         return template.render(values)
-    except TemplateSyntaxError as error:
-        raise ConfigError(f"pr_comment_template {path}, line {error.lineno}: {error.message}") from error
     except (
         TemplateError,
         ArithmeticError,

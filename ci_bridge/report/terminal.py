@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from ci_bridge.models import Report, RunState
+from ci_bridge.models import Receipt, Report, RunState
 from ci_bridge.report.escape import break_commands, log_line, log_lines, without_credentials
 from ci_bridge.report.sections import (
     Entry,
     Section,
     baseline_name,
     counts_of,
+    job_name,
     report_file,
     sections_of,
     shard_rows,
@@ -72,6 +73,7 @@ def print_terminal(
     stream: TextIO,
     patterns: Sequence[str] = (),
     base: str = "",
+    every_receipt: bool = False,
 ) -> None:
     """Print the report for people.
 
@@ -82,6 +84,7 @@ def print_terminal(
         stream: Where to; what its encoding cannot say is said in ASCII.
         patterns: Log commands of the platforms to break; see :func:`ci_bridge.report.escape.break_commands`.
         base: A folder, with its closing separator; paths below it are shown from there.
+        every_receipt: List what was simply sent, too, with its address.
     """
     from rich.console import Console
 
@@ -99,7 +102,7 @@ def print_terminal(
         legacy_windows=False,
         _environ={},
     )
-    _Printer(report, console, ascii_only, base).print()
+    _Printer(report, console, ascii_only, base, every_receipt).print()
     text = buffer.getvalue()
     if ascii_only:
         text = text.translate(_ASCII)
@@ -117,8 +120,15 @@ def _can_encode(stream: TextIO, text: str) -> bool:
     return True
 
 
+def _channel(receipt: Receipt) -> str:
+    """A channel, and where its delivery went instead."""
+    went_elsewhere = receipt.state == "degraded" and receipt.via in ("log", "summary", "folder", "status")
+    return f"{receipt.channel} (to the {receipt.via})" if went_elsewhere else receipt.channel
+
+
 class _Printer:
-    def __init__(self, report: Report, console: Console, ascii_only: bool, base: str) -> None:
+    def __init__(self, report: Report, console: Console, ascii_only: bool, base: str, every_receipt: bool) -> None:
+        self.every_receipt = every_receipt
         self.base = base
         self.report = report
         self.console = console
@@ -138,7 +148,7 @@ class _Printer:
         report = self.report
         sign, word, style = _LOOKS.get(look(report)) or _SIGNS[report.state]
         verdict = f"{word if self.ascii_only else sign} {log_line(headline(report))}"
-        names = (log_line(report.title, 60), log_line(report.context.job_name or "", 40), log_line(report.shard, 40))
+        names = (log_line(report.title, 60), log_line(job_name(report), 80), log_line(report.shard, 40))
         title = " · ".join(filter(None, names))
         self.blank()
         self.line(verdict, f"bold {style}")
@@ -208,29 +218,32 @@ class _Printer:
                 self.line(text[:1_000], "dim", indent=4, cut=True)
 
     def receipts(self) -> None:
+        """What was delivered in one line, and a line for all else that has the same reason."""
         if not self.report.receipts:
             return
+        self.blank()
+        sent = [receipt.channel for receipt in self.report.receipts if receipt.state == "sent"]
+        if sent and not self.every_receipt:
+            self.whole(f"sent: {log_line(', '.join(sent), 300)}", _RECEIPTS["sent"])
+        alike: dict[tuple[str, str, str], list[Receipt]] = {}
+        for receipt in self.report.receipts:
+            if self.every_receipt or receipt.state != "sent":
+                key = (receipt.state, receipt.reason, (receipt.url or "") if self.every_receipt else "")
+                alike.setdefault(key, []).append(receipt)
+        for (state, reason, url), receipts in alike.items():
+            channels = ", ".join(map(_channel, receipts))
+            parts = (f"{state}: {channels}", self.short(url), reason)
+            self.whole(log_line(" · ".join(filter(None, parts)), 1_000), _RECEIPTS.get(state, ""))
+
+    def whole(self, text: str, style: str = "") -> None:
+        """A line that wraps between words only: an address or a path stays whole, to be copied."""
         from rich.text import Text
 
-        table = self.table()
-        table.add_column("Channel", no_wrap=True)
-        table.add_column("State", no_wrap=True)
-        table.add_column("Where and why", overflow="fold", ratio=1)
-        reasons = Counter(receipt.reason for receipt in self.report.receipts if receipt.delivered and receipt.reason)
-        shared = next((reason for reason, count in reasons.most_common(1) if count > 1), "")
-        for receipt in self.report.receipts:
-            reason = "" if receipt.reason == shared else receipt.reason
-            where = [self.short(receipt.url or ""), reason]
-            via = f" ({log_line(receipt.via, 20)})" if receipt.via and receipt.via not in receipt.channel else ""
-            table.add_row(
-                Text(log_line(receipt.channel, 40)),
-                Text(f"{log_line(receipt.state, 20)}{via}", _RECEIPTS.get(receipt.state, "")),
-                Text(log_line(" · ".join(part for part in where if part), 600)),
-            )
-        self.blank()
-        self.console.print(table)
-        if shared:
-            self.line(log_line(shared, 600), "dim")
+        lines = textwrap.wrap(
+            text, self.console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        for line in lines:
+            self.console.print(Text(line, style=style), soft_wrap=True)
 
     def short(self, place: str) -> str:
         """A path as seen from the folder that we were started in; a URL without credentials."""
@@ -245,4 +258,4 @@ class _Printer:
         self.blank()
         width = max(len(log_line(name, 20)) for name in links)
         for name, target in links.items():
-            self.line(f"{log_line(name, 20):<{width}}  {log_line(self.short(target), 500)}")
+            self.whole(f"{log_line(name, 20):<{width}}  {log_line(self.short(target), 500)}")

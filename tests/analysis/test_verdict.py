@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,6 +120,24 @@ def test_without_a_baseline_nothing_is_judged(project: Project) -> None:
     assert project.verdict(FAILS)[0] is Verdict.UNJUDGED
 
 
+def test_a_run_that_was_cut_short_is_no_measure_of_what_it_does_not_hold(project: Project) -> None:
+    project.ran({"test_one": "F"}, status="error")
+    judgement = project.judge(FAILS, case("test_two", "F"))
+    assert judgement.baseline is None
+    assert [(item.verdict, item.evidence.text) for item in judgement.judged] == [
+        (Verdict.UNJUDGED, "no earlier run to compare with"),
+        (Verdict.KNOWN, "failed on main in the last run, since 2026-11-02"),
+    ]
+
+
+def test_without_a_branch_none_is_named(project: Project) -> None:
+    project.ran({"test_other": "P"}, branch=None)
+    with History.read(project.path) as history:
+        view = history.view(branch=None, now=NOW)
+        (judged,) = judge(MemoryResults([FAILS]), view).judged
+        assert judged.evidence.text == "not run before"
+
+
 def test_an_untrusted_run_cannot_make_a_failure_known(project: Project) -> None:
     project.ran({"test_one": "P"})
     project.ran({"test_one": "F"}, trusted=False)
@@ -222,12 +241,35 @@ def test_the_depth_says_how_much_is_analysed(project: Project) -> None:
     assert basic.groups == ()
     detailed = project.judge(*cases, depth="detailed")
     assert [(group.category, len(group.members), group.first_seen) for group in detailed.groups] == [
-        ("infrastructure", 3, None), ("assertion", 1, None),
+        ("infrastructure", 2, None), ("assertion", 1, None), ("infrastructure", 1, None),
     ]  # fmt: skip
     whole = project.judge(*cases, depth="comprehensive")
     assert whole.groups[0].signature == "ConnectionError: connection refused by <ip>"
     assert (whole.groups[0].seen_runs, whole.groups[0].first_seen) == (2, NOW - timedelta(days=2))
     assert (whole.groups[1].seen_runs, whole.groups[1].first_seen) == (0, None)
+
+
+def test_new_and_known_failures_with_one_error_are_two_groups(project: Project) -> None:
+    project.ran({"test_0": "P", "test_1": "F", "test_2": "P", "test_3": "F"})
+    cases = [case(f"test_{n}", "F", message="the till is closed") for n in range(4)]
+    groups = project.judge(*cases, depth="detailed").groups
+    assert [group.members for group in groups] == [
+        (identity("test_0"), identity("test_2")),
+        (identity("test_1"), identity("test_3")),
+    ]
+    assert groups[0].signature == groups[1].signature == "AssertionError: the till is closed"
+
+
+def test_what_only_the_output_tells_is_analysed() -> None:
+    said = "weighing\n\nthread 'tests::a' panicked at src/lib.rs:24:9:\nconnection refused by the scales"
+    silent = Case("a", outcome=Outcome.FAILED, output=said)
+    (judged,) = judge(MemoryResults([silent]), None, depth="detailed").judged
+    assert (judged.category, judged.signature) == (
+        "infrastructure",
+        "panic: connection refused by the scales < src/lib.rs",
+    )
+    (judged,) = judge(MemoryResults([replace(silent, output="weighing")]), None, depth="detailed").judged
+    assert judged.signature == ""
 
 
 def test_a_depth_that_does_not_exist_is_refused() -> None:

@@ -26,6 +26,7 @@ from ci_bridge.models import (
     TestRun,
 )
 from ci_bridge.protocols import (
+    Listing,
     SupportsAnnotations,
     SupportsComments,
     SupportsDownload,
@@ -198,11 +199,12 @@ class FakeAdapter(
 
 @dataclass(frozen=True)
 class Put:
-    """An object in a store: what it is, its bytes, and whether other builds may trust it."""
+    """An object in a store: what it is, its bytes, whether other builds may trust it, and the branch that was built."""
 
     stored: StoredObject
     data: bytes
     trusted: bool = False
+    branch: str | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -287,14 +289,18 @@ class JobAdapter(FakeAdapter, SupportsStore, SupportsPullRequests):
         # Two objects a second, so that age alone does not order them.
         created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 2)
         stored = StoredObject(str(number), name, created, len(data), self.context.build_id)
-        self._call("put_object", lambda: self.host.puts.append(Put(stored, data, self.trusted)))
+        put = Put(stored, data, self.trusted, self.context.branch)
+        self._call("put_object", lambda: self.host.puts.append(put))
         return stored
 
     def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         self._call("list_objects", lambda: None)
         with self.host.lock:
-            found = [put.stored for put in self.host.puts if put.trusted and put.stored.name.startswith(prefix)]
-        return found[::-1][:limit]
+            puts = [put for put in self.host.puts if put.stored.name.startswith(prefix)]
+        found = [put.stored for put in puts if put.trusted][::-1]
+        own = [put.stored for put in puts if not put.trusted and put.branch == self.context.branch]
+        own = own if self.context.pr_number else []
+        return Listing(found[:limit], is_whole=len(found) < limit, own=own[::-1])
 
     def list_siblings(self, prefix: str) -> Sequence[StoredObject]:
         self._call("list_siblings", lambda: None)

@@ -61,6 +61,24 @@ def test_evidence_comes_from_every_trusted_branch_of_the_last_30_days_and_from_o
         assert [run.uid for run in view.recent_runs] == ["old", "topic", "new"]
 
 
+def test_the_baseline_is_the_newest_run_that_was_complete(path: Path) -> None:
+    remember(path, (record(3, "cut short", status="error"), {"test_one": "P"}))
+    with History.read(path) as history:
+        view = history.view(branch="main", now=NOW)
+        assert view.baseline is None
+        assert names(view) == ["cut short"], "what it holds is known all the same"
+    remember(
+        path,
+        (record(2, "whole", letters="PF", status="failure"), {"test_one": "P", "test_two": "F"}),
+        (record(1, "cut again", letters="P", status="error"), {"test_one": "P"}),
+    )
+    with History.read(path) as history:
+        view = history.view(branch="main", now=NOW)
+        assert view.baseline is not None
+        assert (view.baseline.run_id, view.baseline.totals.total) == ("whole", 2)
+        assert view.base_outcomes([identity("test_two")]) == {identity("test_two"): "-F-"}
+
+
 def test_at_most_30_base_runs_are_looked_at(path: Path) -> None:
     with History.writing(path) as history:
         for day in range(40):

@@ -339,3 +339,38 @@ def test_credentials_leave_a_text_with_urls() -> None:
 @given(NASTY)
 def test_text_without_surrogates_can_be_encoded(text: str) -> None:
     escape.without_surrogates(text).encode()
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u2764\ufe0f\u200d\U0001f525",
+        "\U0001f469\U0001f3fd\u200d\U0001f680",
+    ],
+)
+def test_an_emoji_of_several_stays_one(emoji: str) -> None:
+    assert escape.reveal(f"pays {emoji}!") == f"pays {emoji}!"
+    assert escape.fold(emoji) == emoji
+    assert escape.fold(emoji * 9, 3).rstrip("…")[-1] != "\u200d"
+    assert emoji in escape.markdown_inline(emoji)
+    assert escape.log_lines(emoji) == [emoji]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ad\u200dmin", "\u200d", "a\u200d\U0001f469", "\U0001f468\u200da", "\U0001f468\u200d", "\u200d\U0001f469",
+        "\U0001f468\u200d\u200d\U0001f469", "\U0001f468\u200d\u200b\U0001f469", "a\ufe0f\u200d\U0001f469",
+        "\U0001f468 \u200d\U0001f469", "1\ufe0f\u20e3\u200d1", "\u2192\u200d\u2192", "/\u200dmerge", "@\u200dteam",
+    ],
+)  # fmt: skip
+def test_a_joiner_that_joins_no_emoji_is_shown(text: str) -> None:
+    assert "\u200d" not in escape.reveal(text)
+    assert escape.reveal(text).count("\\u200d") == text.count("\u200d")
+
+
+def test_other_unseen_characters_are_shown_between_emoji_too() -> None:
+    for char in "\u200b\u200c\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufeff\U000e0041\xad\x1b":
+        assert char not in escape.reveal(f"\U0001f468{char}\U0001f469")
+        assert char not in escape.reveal(f"\U0001f468\u200d{char}\U0001f469")

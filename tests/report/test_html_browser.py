@@ -11,7 +11,7 @@ import pytest
 
 from ci_bridge.models import Report
 from ci_bridge.report import write_html
-from tests.report.builders import ManyResults, failed, report_of, rich_report
+from tests.report.builders import ManyResults, failed, flaky, passed, report_of, rich_report
 
 pytestmark = pytest.mark.e2e
 
@@ -47,3 +47,11 @@ def test_a_hundred_thousand_tests_are_all_there_and_few_are_drawn(tmp_path: Path
     assert complaints == ""
     assert "100\u202f001 of 100\u202f001" in document
     assert document.count("<li ") < 60
+
+
+def test_the_list_begins_with_the_failures(tmp_path: Path) -> None:
+    cases = [*(passed(f"test_ok_{number}") for number in range(40)), flaky(), failed()]
+    document, complaints = open_page(report_of(cases), tmp_path)
+    assert complaints == ""
+    listed = re.findall(r'<li [^>]*><span class="what is-.">([^<]*)</span>', document)
+    assert listed[:3] == ["failed", "flaky", "passed"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ci_bridge.models import Judgement, Report, RunState, Verdict
+from ci_bridge.models import BuildContext, Judgement, Report, RunState, Verdict
 from ci_bridge.report import write_html
 from ci_bridge.report.templates import template_text
 from tests.report.builders import (
@@ -250,3 +250,33 @@ def test_files_with_problems_are_listed_first() -> None:
     source = html_of(report)
     files = source[source.index("Files read") :]
     assert files.index("out/cut.xml") < files.index("out/junit.xml")
+
+
+def test_commit_pull_request_and_lines_of_code_are_links() -> None:
+    web = "https://git.example/acme/shop"
+    report = rich_report(
+        context=BuildContext("ci", commit_sha="f" * 40, pr_number="42", job_name="unit"),
+        links={"commit": f"{web}/commit/ffff", "pull_request": f"{web}/pull/42"},
+        sources={failed().identity: ("test_cart.py:12", f"{web}/blob/ffff/tests/test_cart.py#L12")},
+    )
+    source = html_of(report)
+    for text, url in {
+        "fffffff": f"{web}/commit/ffff",
+        "#42": f"{web}/pull/42",
+        "test_cart.py:12": f"{web}/blob/ffff/tests/test_cart.py#L12",
+    }.items():
+        assert re.search(f'<a [^>]*href="{re.escape(url)}" rel="noopener noreferrer">{re.escape(text)}</a>', source)
+    assert source.count("blob/ffff") == 1 and "Test results · unit" in source
+    line = source[source.index("tests/test_cart.py::test_total") :]
+    assert line.index('class="evidence"') < line.index("<svg") < line.index("</summary>")
+
+
+def test_where_nothing_was_read_there_are_no_zeros_and_the_sign_is_not_red() -> None:
+    for state in (RunState.ERROR, RunState.NO_RESULTS):
+        results = MemoryResults([], files=(), notes=["nothing matches 'x'"])
+        source = html_of(report_of(results, state=state, judgement=Judgement(baseline=baseline())))
+        assert '<dl class="tiles">' not in source and "Compared with" not in source and "All tests" not in source
+        assert f'<header class="{state}">' in source and "all files" not in source
+    style = template_text("report.css")
+    assert re.search(r"header\.error, [^{]*\{ border-top-color: var\(--flaky-fill\)", style)
+    assert ".error .disc, .no_results .disc, .known .disc { fill: var(--flaky-fill)" in style

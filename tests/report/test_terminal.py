@@ -8,9 +8,9 @@ import re
 import pytest
 from hypothesis import strategies as st
 
-from ci_bridge.models import FileState, InputFile, Receipt, Report, RunState, Verdict
+from ci_bridge.models import BuildContext, FileState, InputFile, Judgement, Receipt, Report, RunState, Verdict
 from ci_bridge.report import print_terminal
-from tests.report.builders import MemoryResults, failed, judged, passed, report_of, rich_report
+from tests.report.builders import MemoryResults, baseline, failed, judged, passed, report_of, rich_report
 from tests.report.test_escape import FORBIDDEN, LINE_ENDS, NASTY, given
 from tests.report.test_markdown import hostile_report
 
@@ -120,10 +120,43 @@ def test_log_commands_of_the_platforms_are_broken() -> None:
 
 
 def test_a_receipt_names_what_carried_it() -> None:
-    receipt = Receipt(True, "summary", "out/summary.md", "comment: no token", "comment", "degraded")
-    assert "degraded (summary)" in printed(report_of([passed()], receipts=(receipt,)))
+    receipt = Receipt(True, "summary", "out/summary.md", "no token", "comment", "degraded")
+    assert "degraded: comment (to the summary) · no token" in printed(report_of([passed()], receipts=(receipt,)))
+
+
+def test_what_was_sent_is_one_line_and_all_else_is_said_once() -> None:
+    url = f"https://code.example/{'x' * 100}/report.html"
+    receipts = (
+        *(Receipt(True, name, url, "", name, "sent") for name in ("files", "outputs", "history")),
+        *(Receipt(False, "", None, "no token", name, "unsupported") for name in ("run", "annotations")),
+    )
+    report = report_of([passed()], receipts=receipts)
+    lines = printed(report).split("\n")
+    assert "sent: files, outputs, history" in lines and "unsupported: run, annotations · no token" in lines
+    assert not any(url in line for line in lines)
+    whole = io.StringIO()
+    print_terminal(report, stream=whole, every_receipt=True)
+    assert any(url in line for line in whole.getvalue().split("\n"))  # in one piece, though wider than the page
 
 
 def test_long_lines_of_a_trace_are_cut_so_that_the_bar_stays_whole() -> None:
     lines = printed(report_of([failed(details="x" * 300 + "\n\n" + "last")])).split("\n")
     assert [line for line in lines if "│" in line] == [f"    │ {'x' * 73}…", "    │ last"]
+
+
+def test_what_is_not_printed_is_said_to_be_in_the_report() -> None:
+    cases = [failed(f"test_{number}") for number in range(30)]
+    new = [judged(case) for case in cases]
+    report = report_of(cases, new, links={"json": "out/report.json", "html": "/work/out/report.html"})
+    assert "  … and 10 more, see /work/out/report.html\n" in printed(report)
+    assert "  … and 10 more\n" in printed(report_of(cases, new))
+
+
+def test_where_nothing_was_read_nothing_was_compared() -> None:
+    results = MemoryResults([], files=(), notes=["nothing matches 'x'"])
+    context = BuildContext("ci", pipeline_name="Tests", job_name="unit")
+    text = printed(
+        report_of(results, judgement=Judgement(baseline=baseline()), state=RunState.NO_RESULTS, context=context)
+    )
+    assert "Test results · Tests / unit\n" in text and "compared" not in text
+    assert "Problems (1)\n  nothing matches 'x'\n" in text

@@ -39,6 +39,10 @@ API_URL = "https://api.github.com"
 """Where the REST API of github.com is."""
 
 
+RUN_STEP = "only actions can upload artifacts, `run:` steps cannot"
+"""Why no artifact can be uploaded where an action could."""
+
+
 def detect(env: Environment) -> bool:
     """True where the runner has set ``GITHUB_ACTIONS=true``."""
     return is_on(env, "GITHUB_ACTIONS")
@@ -72,7 +76,7 @@ def read_context(env: Environment) -> BuildContext:
         build_id=run,
         build_number=var("GITHUB_RUN_NUMBER"),
         build_url=joined("{}/{}/actions/runs/{}", server, repository, run),
-        job_name=var("GITHUB_JOB"),  # the key in the workflow file; the shown name and the id are not told
+        job_name=_job(var),
         pipeline_name=var("GITHUB_WORKFLOW"),
         actor=var("GITHUB_ACTOR"),
         server_url=var("GITHUB_SERVER_URL"),
@@ -83,6 +87,21 @@ def read_context(env: Environment) -> BuildContext:
         workspace=var("GITHUB_WORKSPACE"),
         **pull,
     )
+
+
+def _job(var: Variables) -> Text:
+    """The key in the workflow file; the shown name and the id are not told.
+
+    An action that is used again in the same job without an id is called ``__owner_name_2``, and so tells apart what is
+    reported there. The numbers of ``run:`` steps (``__run_2``) change with every step before them, and say nothing.
+    """
+    job, again = var("GITHUB_JOB"), via(var("GITHUB_ACTION"), _use)
+    return joined("{} ({})", job, again) or job
+
+
+def _use(step: str) -> str | None:
+    match = re.fullmatch(r"__(?!run_).*[^_0-9]_([2-9]|[1-9][0-9])", step)
+    return match[1] if match else None
 
 
 def _pull_request(var: Variables, event: Document, word: str, ref: Text) -> Facts:
@@ -171,12 +190,12 @@ def results_refused(env: Environment) -> str | None:
     GitHub's own client takes every server for an Enterprise Server that is neither github.com, below ghe.com nor below
     localhost (@actions/artifact, ``isGhes``); loopback addresses are let through here as well.
     """
-    if not env.get("ACTIONS_RUNTIME_TOKEN") or not env.get("ACTIONS_RESULTS_URL"):
-        return "only actions can upload artifacts, `run:` steps cannot"
     host = host_of(env.get("GITHUB_SERVER_URL", "https://github.com"))
-    if host in ("github.com", "localhost", "127.0.0.1") or host.endswith((".ghe.com", ".localhost")):
-        return None
-    return "GitHub Enterprise Server has no artifact service of version 4"
+    if host not in ("github.com", "localhost", "127.0.0.1") and not host.endswith((".ghe.com", ".localhost")):
+        return "GitHub Enterprise Server has no artifact service of version 4"
+    if not env.get("ACTIONS_RUNTIME_TOKEN") or not env.get("ACTIONS_RESULTS_URL"):
+        return RUN_STEP
+    return None
 
 
 _UPLOAD_STEP = """\

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
@@ -39,12 +40,13 @@ from ci_bridge.models import (
     StoredObject,
     TestRun,
 )
+from ci_bridge.names import told_apart
 from ci_bridge.platforms._http import InvalidError, OriginSession, is_rate_limit_text
-from ci_bridge.platforms.github import artifact_names, check_runs
+from ci_bridge.platforms.github import RUN_STEP, artifact_names, check_runs
 from ci_bridge.platforms.github.answers import PAGE, Lists, number_of, sha_of, understood
 from ci_bridge.platforms.github.artifact_reader import ArtifactReader
 from ci_bridge.platforms.github.results_service import ResultsService
-from ci_bridge.platforms.github.run_origins import own_workflow
+from ci_bridge.platforms.github.run_origins import own_head, own_workflow
 from ci_bridge.platforms.github.runner import RunnerAdapter, disk_errors, store, upload
 from ci_bridge.protocols import (
     SupportsAnnotations,
@@ -94,6 +96,7 @@ class GitHubAdapter(
         api_url: Of the REST API.
         stdout: Where the runner reads commands.
         trigger: The run that started this one, in a ``workflow_run`` event.
+        no_uploads: As for :class:`RunnerAdapter`.
     """
 
     max_annotations = check_runs.MAX_ANNOTATIONS
@@ -110,8 +113,9 @@ class GitHubAdapter(
         api_url: str,
         stdout: TextIO,
         trigger: Trigger = NO_TRIGGER,
+        no_uploads: str = "",
     ) -> None:
-        super().__init__(context, env, stdout=stdout)
+        super().__init__(context, env, stdout=stdout, no_uploads=no_uploads)
         self._session = session
         self._github = _requester_over(session, api_url)
         self._path = f"/repos/{context.repository}"
@@ -125,6 +129,7 @@ class GitHubAdapter(
             root=urlsplit(api_url).path.rstrip("/"),
             is_protected=env.get("GITHUB_REF_PROTECTED", "").lower() == "true",
             workflow=own_workflow(env, context),
+            head=own_head(env),
         )
         self._retention = env.get("GITHUB_RETENTION_DAYS", "")
         self._author: str | None = None
@@ -158,7 +163,7 @@ class GitHubAdapter(
     def create_test_run(self, run: TestRun) -> RemoteRun:
         """Show the run as a check run; one with its id as external id is taken up again, whoever made it."""
         sha = sha_of(run.commit_sha or self._context.status_sha)
-        facts = check_runs.facts_of(run, self._context)
+        facts = check_runs.facts_of(run, self._build_of(run))
         with understood():
             known = next(
                 (one for one in self._check_runs(sha, facts["name"]) if one.get("external_id") == run.id), None
@@ -171,7 +176,7 @@ class GitHubAdapter(
             return RemoteRun(str(check.id), check.html_url)
 
     def update_test_run(self, remote_id: str, run: TestRun) -> RemoteRun:
-        facts = check_runs.facts_of(run, self._context)
+        facts = check_runs.facts_of(run, self._build_of(run))
         number = number_of(remote_id, "check run")
         with understood():
             check = self._repository.get_check_run(number)
@@ -188,6 +193,8 @@ class GitHubAdapter(
         if not annotations:
             return None
         ours = self._check_run
+        if ours is None and self._session.reads_only:
+            raise PermissionDeniedError(self._session.reads_only)
         if ours is None:
             raise PermissionDeniedError(
                 "annotations belong to a check run, and there is none",
@@ -223,6 +230,13 @@ class GitHubAdapter(
             raise IncompleteError(f"{count}, the first at {first.file}:{first.line}: {refusal.message}", url=ours.url)
         return ours.url
 
+    def _build_of(self, run: TestRun) -> BuildContext:
+        """The build that ran the tests: this one, or the one that triggered it."""
+        trigger = self._trigger
+        if not trigger.url or run.build_id != trigger.id:
+            return self._context
+        return replace(self._context, build_url=trigger.url, job_url=None)
+
     def _check_runs(self, sha: str, name: str) -> Iterable[Mapping[str, Any]]:
         path = f"{self._path}/commits/{sha}/check-runs"
         return self._lists.items(path, "check_runs", most=_CHECK_PAGES, check_name=name, filter="all")
@@ -238,7 +252,10 @@ class GitHubAdapter(
             # With its sha given, PyGithub need not ask for the commit first.
             commit = Commit(self._github, attributes={"sha": sha}, url=f"{self._path}/commits/{sha}")
             made = commit.create_status(
-                str(status.state), description=status.description[:140], context=status.context[:255], **optional
+                str(status.state),
+                description=status.description[:140],
+                context=told_apart(check_runs.line_of(status.context), check_runs.MAX_TITLE),
+                **optional,
             )
             _require(made.id)
         url = self._context.repository_url
@@ -351,11 +368,13 @@ class GitHubAdapter(
         """What the repository allows, at most 90 days."""
         return int(self._retention) if re.fullmatch(r"[1-9][0-9]{0,3}", self._retention) else None
 
+    @property
+    def no_puts(self) -> str:
+        return self.why_not("upload")
+
     def put_object(self, name: str, data: bytes, retention_days: int) -> StoredObject:  # noqa: ARG002 none is taken
-        raise PermissionDeniedError(
-            "artifacts can be uploaded by actions only",
-            hint="use the ci-bridge action instead of a `run:` step; see docs/history.md",
-        )
+        hint = "use the ci-bridge action; see docs/history.md" if self.no_puts == RUN_STEP else ""
+        raise PermissionDeniedError(self.no_puts or "this adapter uploads nothing", hint=hint)
 
     def list_objects(self, prefix: str, limit: int, *, every_pipeline: bool = False) -> Sequence[StoredObject]:
         return self._reader.trusted_objects(prefix, limit, every_workflow=every_pipeline)
@@ -400,6 +419,10 @@ class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
     def close(self) -> None:
         super().close()
         self._service.close()
+
+    @property
+    def job_key(self) -> str:
+        return self._service.job
 
     def upload_artifact(self, path: Path, artifact: Artifact, retention_days: int) -> Artifact:
         return upload(self._service, self._context, path, artifact, retention_days)

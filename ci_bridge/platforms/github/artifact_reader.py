@@ -36,6 +36,7 @@ class ArtifactReader:
         root: Path of the API's root on the server, without a slash at the end.
         is_protected: True if the branch that is built is protected.
         workflow: File of the workflow that this build belongs to, empty if that is not known.
+        head: Id of the repository and branch that the pull request which is built comes from, None without one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ArtifactReader:
         root: str,
         is_protected: bool,
         workflow: str = "",
+        head: tuple[int, str] | None = None,
     ) -> None:
         self._context = context
         self._session = session
@@ -54,6 +56,7 @@ class ArtifactReader:
         self._path = f"/repos/{context.repository}"
         self._url = f"{session.origin}{root}{self._path}"
         self._is_protected = is_protected
+        self._head = head
         self._default_branch = context.default_branch
         self._protected_base: bool | None = None
         self._of_workflow = RunOrigins(lists, self._path, workflow)
@@ -93,7 +96,8 @@ class ArtifactReader:
             limit: The most that is wanted; up to a hundred are looked for in few calls.
             every_workflow: Believe the repository's other workflows, too.
         """
-        found, unsure, has_others, is_whole = list[StoredObject](), list[StoredObject](), False, True
+        found, unsure, own = list[StoredObject](), list[StoredObject](), list[StoredObject]()
+        has_others, is_whole = False, True
         is_brief, is_name = limit <= PAGE, not prefix.endswith("-")
         origins = self._of_repository if every_workflow else self._of_workflow
         pages = RUN_PAGES if not is_brief else 1
@@ -111,10 +115,14 @@ class ArtifactReader:
                     has_others |= believed is False
                     if believed is not False:
                         (found if believed else unsure).append(_object(facts))
+                if self._head is not None:
+                    own += [_object(facts) for facts in page.items if _head(facts) == self._head]
                 is_whole = page.is_last and len(found) <= limit
                 if len(found) >= limit or (is_brief and is_name and found):
                     break
-        return Listing(found[:limit], is_whole=is_whole, unsure=unsure, has_others=has_others)
+        listed = {one.id for one in (*found, *unsure)}
+        own = [one for one in own if one.id not in listed]
+        return Listing(found[:limit], is_whole=is_whole, unsure=unsure, has_others=has_others, own=own)
 
     def objects_of_run(self, run_id: str | None, prefix: str) -> list[StoredObject]:
         """What the jobs of a run stored under such names, by whichever tool, newest first; trusted or not."""
@@ -217,6 +225,11 @@ def _is_own(facts: Mapping[str, Any]) -> bool:
     """True if the run was of this repository's own code, not of a fork's."""
     run = facts.get("workflow_run") or {}
     return run.get("repository_id") is not None and run.get("repository_id") == run.get("head_repository_id")
+
+
+def _head(facts: Mapping[str, Any]) -> tuple[int, str]:
+    """Repository and branch whose code the run was of, by GitHub's word."""
+    return int((facts.get("workflow_run") or {}).get("head_repository_id") or 0), _branch(facts)
 
 
 def _run(facts: Mapping[str, Any]) -> int:

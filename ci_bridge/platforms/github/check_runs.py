@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from ci_bridge.models import Annotation, BuildContext, RunState, TestRun
+from ci_bridge.names import told_apart
 
 MAX_TEXT = 65_535
 MAX_TITLE = 255
@@ -29,7 +30,7 @@ _WORDS = {"cancelled": "cancelled", "aborted": "cancelled", "timeout": "timed_ou
 
 def facts_of(run: TestRun, context: BuildContext) -> dict[str, Any]:
     """The fields of a check run but ``head_sha``, as the API wants them."""
-    title = _cut(" ".join((run.title or run.name or "Tests").split()), MAX_TITLE)
+    title = _cut(line_of(run.title or run.name or "Tests"), MAX_TITLE)
     output = {"title": title, "summary": _cut(run.text.strip() or title, MAX_TEXT)}
     if run.page:
         output["text"] = _cut(run.page, MAX_TEXT)
@@ -52,7 +53,13 @@ def facts_of(run: TestRun, context: BuildContext) -> dict[str, Any]:
 
 def name_of(run: TestRun) -> str:
     """The check's name, which tells it from the other checks of a commit."""
-    return _cut(" ".join(run.name.split()), MAX_TITLE) or "Tests"
+    return told_apart(line_of(run.name), MAX_TITLE) or "Tests"
+
+
+def line_of(text: str) -> str:
+    """One line of a name that a reader sees as it is: what is unseen or turns the text around is told by its number."""
+    seen = (c if c.isprintable() or c.isspace() else f"\\u{ord(c):04x}" for c in text)
+    return " ".join("".join(seen).split())
 
 
 def annotation_of(annotation: Annotation) -> dict[str, Any]:

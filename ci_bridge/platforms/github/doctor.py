@@ -23,7 +23,7 @@ from ci_bridge.models import BuildContext
 from ci_bridge.platforms import github
 from ci_bridge.platforms._http import InvalidError
 from ci_bridge.platforms.github.answers import number_of
-from ci_bridge.protocols import Adapter, Finding, Health, SupportsTestRuns, SupportsUpload
+from ci_bridge.protocols import Adapter, Finding, Health, SupportsTestRuns, SupportsUpload, why_missing
 
 if TYPE_CHECKING:
     from ci_bridge.platforms.github.adapter import GitHubAdapter
@@ -60,9 +60,11 @@ def probe(adapter: Adapter, context: BuildContext) -> Iterator[Finding]:
     elif context.server_url and not github.owns_url(context.server_url):
         detail = "an Enterprise Server has no artifact service of this version: files wait in artifact_dir"
         yield Finding("Artifacts", Health.WARNING, detail, UPLOAD_LINE)
-    else:
+    elif (reason := why_missing(adapter, "upload", github.RUN_STEP)) == github.RUN_STEP:
         detail = "a `run:` step gets no runtime token: files stay here"
         yield Finding("Artifacts", Health.WARNING, detail, ACTION_LINE)
+    else:
+        yield Finding("Artifacts", Health.WARNING, f"files stay here: {reason}")
 
 
 class _Probe:

@@ -39,6 +39,9 @@ class Uploaded(NamedTuple):
 class ResultsService:
     """Uploads files of the running build.
 
+    Attributes:
+        job: The service's id of this job's execution.
+
     Args:
         env: ``ACTIONS_RESULTS_URL``, ``ACTIONS_RUNTIME_TOKEN`` and ``GITHUB_RETENTION_DAYS``.
         network: Proxies and certificates.
@@ -53,8 +56,8 @@ class ResultsService:
         self, env: Mapping[str, str], network: Network, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         token = env["ACTIONS_RUNTIME_TOKEN"]
-        run, job = backend_ids(token)
-        self._ids = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job}
+        run, self.job = backend_ids(token)
+        self._ids = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": self.job}
         self._session = OriginSession(
             env["ACTIONS_RESULTS_URL"],
             title="GitHub's artifact service",
@@ -66,7 +69,7 @@ class ResultsService:
         )
         self._now = now
         longest = env.get("GITHUB_RETENTION_DAYS", "")
-        self._longest = int(longest) if longest.isascii() and longest.isdigit() and int(longest) > 0 else 90
+        self._longest = int(longest) if re.fullmatch("[1-9][0-9]{0,8}", longest) else 90
 
     def close(self) -> None:
         """Close the connections."""

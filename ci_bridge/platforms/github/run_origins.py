@@ -43,6 +43,13 @@ def own_workflow(env: Mapping[str, str], context: BuildContext) -> str:
     return workflow_of(path) if f"{owner}/{name}" == context.repository else ""
 
 
+def own_head(env: Mapping[str, str]) -> tuple[int, str] | None:
+    """Repository and branch that a pull request comes from, by the event; None where no pull request is built."""
+    event = read_json(Variables(env)("GITHUB_EVENT_PATH"))
+    repository, branch = event.find("pull_request.head.repo.id"), event("pull_request.head.ref")
+    return (repository, branch.value) if isinstance(repository, int) and branch else None
+
+
 @dataclass(slots=True)
 class _Branch:
     """How far the runs of one branch were read, newest first."""

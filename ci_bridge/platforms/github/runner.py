@@ -22,7 +22,7 @@ from ci_bridge.models import Artifact, BuildContext
 from ci_bridge.platforms._http import ConflictError
 from ci_bridge.platforms.github import artifact_names, single_zip
 from ci_bridge.platforms.github.results_service import ResultsService, Uploaded
-from ci_bridge.protocols import SupportsOutputs, SupportsSummary, SupportsUpload
+from ci_bridge.protocols import ExplainsGaps, SupportsOutputs, SupportsSummary, SupportsUpload
 
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of one step's summary; a larger one is dropped as a whole."""
@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _ATTEMPTS = 5
 
 
-class RunnerAdapter(SupportsSummary, SupportsOutputs):
+class RunnerAdapter(SupportsSummary, SupportsOutputs, ExplainsGaps):
     """A step whose job passes no token: what goes through the runner's files.
 
     Args:
@@ -38,6 +38,8 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs):
         env: ``GITHUB_STEP_SUMMARY`` and ``GITHUB_OUTPUT`` name the files.
         stdout: Where the runner reads commands.
         delimiter: Answers a text that nobody can guess.
+        no_api: Why the API is not spoken to.
+        no_uploads: Why no artifact can be uploaded.
     """
 
     def __init__(
@@ -47,12 +49,16 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs):
         *,
         stdout: TextIO,
         delimiter: Callable[[], str] = lambda: secrets.token_hex(16),
+        no_api: str = "",
+        no_uploads: str = "",
     ) -> None:
         self._context = context
         self._summary = env.get("GITHUB_STEP_SUMMARY", "")
         self._outputs = env.get("GITHUB_OUTPUT", "")
         self._stdout = stdout
         self._delimiter = delimiter
+        self._gaps = {"upload": no_uploads, "metrics": ""}
+        self._no_api = no_api
 
     @property
     def context(self) -> BuildContext:
@@ -62,6 +68,9 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs):
     def close(self) -> None:
         """Nothing is held open."""
 
+    def why_not(self, capability: str) -> str:
+        return self._gaps.get(capability, self._no_api)
+
     @property
     def max_summary_size(self) -> int:
         """Bytes that are left: the step may have written to its summary before, and too much costs all of it."""
@@ -69,7 +78,7 @@ class RunnerAdapter(SupportsSummary, SupportsOutputs):
             written = Path(self._summary).stat().st_size if self._summary else 0
         except OSError:
             written = 0
-        return max(4096, SUMMARY_LIMIT - written - 1)
+        return max(0, SUMMARY_LIMIT - written - 1)
 
     def write_summary(self, markdown: str) -> str | None:
         data = markdown.encode("utf-8", "replace") + b"\n"
@@ -112,12 +121,19 @@ class ActionRunnerAdapter(RunnerAdapter, SupportsUpload):
         env: As for :class:`RunnerAdapter`.
         stdout: As for :class:`RunnerAdapter`.
         service: The artifact service.
+        no_api: As for :class:`RunnerAdapter`.
     """
 
     def __init__(
-        self, context: BuildContext, env: Mapping[str, str], *, stdout: TextIO, service: ResultsService
+        self,
+        context: BuildContext,
+        env: Mapping[str, str],
+        *,
+        stdout: TextIO,
+        service: ResultsService,
+        no_api: str = "",
     ) -> None:
-        super().__init__(context, env, stdout=stdout)
+        super().__init__(context, env, stdout=stdout, no_api=no_api)
         self._service = service
 
     def close(self) -> None:
@@ -199,7 +215,9 @@ def _runner_file(name: str, variable: str) -> Iterator[Path]:
 
 def _append(path: Path, data: bytes) -> None:
     """Append in one write: other processes of the step write there too."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    # A pipe that nobody reads would keep us waiting.
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
     try:
         while data:
             data = data[os.write(descriptor, data) :]

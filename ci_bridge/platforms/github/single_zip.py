@@ -13,6 +13,8 @@ from ci_bridge.errors import PlatformError
 
 _CHUNK = 1 << 20
 _FREE = 64 << 20
+_DIRECTORY = 256 << 10
+"""Bytes that the directory at the end may take, several times what one entry and a comment can."""
 MAX_RATIO = 200
 """Most bytes out of one byte in, once more than 64 MiB come out: far above any log, far below a bomb."""
 
@@ -47,7 +49,9 @@ def unpack(archive_file: BinaryIO, *, title: str, limit: int, name: str | None =
         PlatformError: It is no zip, damaged, or holds anything but one regular file within the limits.
     """
     try:
-        with zipfile.ZipFile(archive_file) as archive:
+        sparing = _Sparing(archive_file)
+        with zipfile.ZipFile(sparing) as archive:
+            sparing.most = None
             entries = archive.infolist()
             if len(entries) != 1:
                 raise PlatformError(f"artifact {title}: holds {len(entries)} files, expected one")
@@ -64,6 +68,23 @@ def unpack(archive_file: BinaryIO, *, title: str, limit: int, name: str | None =
                 raise PlatformError(f"artifact {title}: cut short")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise PlatformError(f"artifact {title}: damaged ({error})") from error
+
+
+class _Sparing:
+    """An archive that gives little at a time while its directory is read, which is done in one go, however large."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.most: int | None = _DIRECTORY
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if self.most is None:
+            return self._stream.read(size)
+        data = self._stream.read(min(size if size >= 0 else self.most + 1, self.most + 1))
+        if len(data) > self.most:
+            raise zipfile.BadZipFile("its directory is longer than that of one file")
+        return data
 
 
 def _refuse_odd(entry: zipfile.ZipInfo, title: str, limit: int, name: str | None) -> None:

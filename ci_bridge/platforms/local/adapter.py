@@ -205,7 +205,9 @@ class LocalAdapter(
         target = folder / f"{_safe(metric.run_id or 'no-run')}.jsonl"
         with self._errors_of(target):
             # One write of one line to a file opened for appending is whole even with two writers.
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            # It follows no link and waits for no reader of a pipe, should something in the job have put one there.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+            descriptor = os.open(target, flags, 0o666)
             try:
                 os.write(descriptor, line.encode())
             finally:

@@ -1,4 +1,4 @@
-"""What a checkout tells of itself, by at most three calls of git: no shell, no network, no hook, no exception."""
+"""What a checkout tells of itself, by at most five calls of git: no shell, no network, no hook, no exception."""
 
 from __future__ import annotations
 
@@ -85,6 +85,13 @@ def _read(directory: Path, env: Mapping[str, str]) -> Facts:
     facts["branch"] = via(_fact(ref, "HEAD"), short_branch)
     if default != _ORIGIN_HEAD:
         facts["default_branch"] = via(_fact(default.removeprefix("refs/remotes/origin/"), _ORIGIN_HEAD), short_branch)
+    else:
+        # Nobody cloned this, or the remote was added later: what its first branch is called by convention.
+        configured = "".join(git("config", "--get", "init.defaultBranch"))
+        usual = list(dict.fromkeys(filter(None, (configured, "main", "master"))))
+        there = git("for-each-ref", "--format=%(refname)", *(f"refs/heads/{name}" for name in usual))
+        found = next((name for name in usual if f"refs/heads/{name}" in there), "")
+        facts["default_branch"] = _fact(found, "init.defaultBranch" if found == configured else f"refs/heads/{found}")
     origin = _fact("".join(git("ls-remote", "--get-url", "origin")), "remote.origin.url")
     facts["repository_url"], facts["repository"] = origin, via(origin, repository_path)
     if ref == "HEAD":

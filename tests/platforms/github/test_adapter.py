@@ -35,6 +35,7 @@ from ci_bridge.models import (
     TestRun,
 )
 from ci_bridge.platforms.github.adapter import GitHubActionAdapter
+from ci_bridge.platforms.github.opening import FORK
 from ci_bridge.protocols import ROLES, capabilities_of
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, MERGE, job_environment
@@ -421,9 +422,20 @@ CALLS: dict[str, tuple[Callable[[GitHubActionAdapter], object], str]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_token_that_only_reads_is_told_which_line_to_add(github: FakeGitHub, tmp_path: Path, name: str) -> None:
     call, line = CALLS[name]
+    adapter = open_job(github, tmp_path, token=github.add_token("installation", permissions={"checks": "read"}))
+    error = error_of(lambda: call(adapter))
+    assert isinstance(error, PermissionDeniedError) and f"`{line}`" in str(error)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_forks_token_is_told_where_help_is_and_no_line_that_does_not_help(
+    github: FakeGitHub, tmp_path: Path, name: str
+) -> None:
+    call, line = CALLS[name]
     adapter = open_job(github, tmp_path, "fork")
     error = error_of(lambda: call(adapter))
-    assert isinstance(error, PermissionDeniedError) and f"`{line}`" in str(error) and "forks" in str(error)
+    assert isinstance(error, PermissionDeniedError) and str(error) == FORK
+    assert line not in str(error)
 
 
 def test_artifacts_name_the_permission_to_read_them(github: FakeGitHub, tmp_path: Path) -> None:

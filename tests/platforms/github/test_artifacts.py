@@ -296,6 +296,28 @@ def test_an_odd_archive_is_refused(github: FakeGitHub, adapter: GitHubActionAdap
     assert isinstance(error_of(lambda: adapter.get_object(stored, 100 << 20)), PlatformError)
 
 
+def test_a_directory_of_very_many_files_is_not_even_read() -> None:
+    entry = struct.pack("<4s4B4H3I5H2I", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    count = 100_000
+    size = len(entry) * count
+    last = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, size, 0, 0)
+    stream = Watched(entry * count + last)
+    error = error_of(lambda: list(single_zip.unpack(stream, title="x", limit=1 << 30)))
+    assert "directory is longer than that of one file" in error.message
+    assert stream.taken < 1 << 20
+
+
+class Watched(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
 def test_an_odd_artifact_does_not_replace_a_file(
     github: FakeGitHub, adapter: GitHubActionAdapter, tmp_path: Path
 ) -> None:

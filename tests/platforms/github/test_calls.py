@@ -54,7 +54,7 @@ class Company:
         folder = self.folder / f"work-{self.jobs}"
         folder.mkdir()
         path = str(results(folder))
-        own = {key: job.pop(key) for key in ("run", "job", "number") if key in job}
+        own = {key: job.pop(key) for key in ("run", "job", "number", "base", "branch") if key in job}
         adapter = open_job(self.github, self.folder, event, **own)
 
         async def go() -> Any:
@@ -117,10 +117,21 @@ def pull_request(company: Company) -> Counted:
     for segments in range(2):
         number = 50 + segments
         yield "pull request, its first build", company.do("pull_request", number=number), {"s": segments}
-        yield "pull request, its next builds", company.do("pull_request", number=number), {"s": segments}
+        for own in range(1, 6):
+            calls = company.do("pull_request", number=number)
+            yield "pull request, its next builds", calls, {"s": segments + min(own, 3)}
         company.build()
     yield "pull request, its first build", company.do("pull_request_target", number=60), {"s": 2}
-    yield "pull request, its next builds", company.do("pull_request_target", number=60), {"s": 2}
+    yield "pull request, its next builds", company.do("pull_request_target", number=60), {"s": 3}
+
+
+def pull_request_into_another_branch(company: Company) -> Counted:
+    company.with_base()
+    yield "pull request into another branch, its first build", company.do("pull_request", base="next"), {"s": 0}
+    company.github.repository.protected.add("next")
+    company.do("push", branch="next")
+    row = "the same, where that branch is protected and has a history"
+    yield row, company.do("pull_request", base="next", number=50), {"s": 1}
 
 
 def fork(company: Company) -> Counted:
@@ -133,14 +144,21 @@ def fork(company: Company) -> Counted:
 def matrix(company: Company) -> Counted:
     company.with_base()
     run = company.github.add_run("pull_request", HEAD, "feature")
-    for leg in range(1, 13):
+    for leg in range(1, 15):
+        if leg == 13:
+            for number in range(70):  # as of twelve jobs with all formats
+                company.github.add_artifact(f"coverage-{number}", b"", run)
         calls = company.do(
-            "pull_request", run=run, job=f"test-{leg}", shard=f"py{leg}", shard_total=12, result_format="json"
+            "pull_request", run=run, job=f"test-{leg}", shard=f"py{leg}", shard_total=14, result_format="json"
         )
-        place = {1: "matrix, the job that is first to end", 12: "matrix, the job that is last of k to end"}
+        place = {
+            1: "matrix, the job that is first to end",
+            13: "the same, once the build has stored more than 100 artifacts",
+            14: "the same, once the build has stored more than 100 artifacts",
+        }
         yield place.get(leg, "matrix, the job that is k-th to end"), calls, {"k": leg, "s": 0}
     (comment,) = company.github.comments(42)
-    assert "12 of 12 shards" in comment.body
+    assert "14 of 14 shards" in comment.body
 
 
 def live(company: Company) -> Counted:
@@ -157,7 +175,16 @@ def live(company: Company) -> Counted:
         yield "`run`, in a pull request's first build, with k updates", calls, {"k": updates, "s": 0}
 
 
-SCENARIOS = (first_push, later_builds, push_that_makes_a_base, pull_request, fork, matrix, live)
+SCENARIOS = (
+    first_push,
+    later_builds,
+    push_that_makes_a_base,
+    pull_request,
+    pull_request_into_another_branch,
+    fork,
+    matrix,
+    live,
+)
 
 
 def value(row: str, letters: Mapping[str, int]) -> int:
@@ -191,6 +218,17 @@ def test_a_pull_request_of_a_busy_repository_makes_no_more_calls_than_the_table_
     said = receipt(company.outcome, "history").reason
     assert "read base of" in said and f"+ {read} of " in said
     assert any("were left" in warning for warning in company.outcome.warnings)
+
+
+@pytest.mark.parametrize("hundreds", [0, 1, 2])
+def test_many_comments_cost_a_call_for_each_further_hundred_and_two_in_the_first_build(
+    company: Company, hundreds: int
+) -> None:
+    company.with_base()
+    for _ in range(100 * hundreds + 50):
+        company.github.add_comment(42, "Nice.", "octocat")
+    assert company.do("pull_request") == value("pull request, its first build", {"s": 0}) + 2 * hundreds
+    assert company.do("pull_request") == value("pull request, its next builds", {"s": 1}) + hundreds
 
 
 def test_every_row_of_the_table_has_been_counted() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ci_bridge.models import Receipt
-from ci_bridge.platforms.github.adapter import GitHubActionAdapter
+from ci_bridge.platforms.github.adapter import GitHubAdapter
+from ci_bridge.platforms.github.opening import FORK
 from ci_bridge.reporting import ReportOutcome
 from tests.fakes.clients import Clock, client_over
 from tests.fakes.github import FakeGitHub
@@ -39,7 +40,7 @@ def track(folder: Path) -> None:
 
 
 def report(
-    adapter: GitHubActionAdapter, folder: Path, *, failures: int = 0, clock: Clock | None = None, **config: Any
+    adapter: GitHubAdapter, folder: Path, *, failures: int = 0, clock: Clock | None = None, **config: Any
 ) -> ReportOutcome:
     """Run the whole job; the history stays on this machine unless the configuration says otherwise."""
     path = results(folder, failures=failures)
@@ -138,15 +139,12 @@ def test_with_github_down_everything_local_is_there_and_no_time_is_wasted(github
     assert sum(clock.slept) < 120 and outcome.exit_code == 0
 
 
-def test_a_forks_pull_request_gets_a_summary_and_one_warning_for_each_permission(
-    github: FakeGitHub, tmp_path: Path
-) -> None:
+def test_a_forks_pull_request_gets_a_summary_and_one_line_of_advice(github: FakeGitHub, tmp_path: Path) -> None:
     outcome = report(open_job(github, tmp_path, "fork"), tmp_path, failures=1)
     assert receipt(outcome, "comment").via == "summary" and receipt(outcome, "run").via == "log"
-    told = [warning for warning in outcome.warnings if "permissions:" in warning]
-    for line in ("checks: write", "statuses: write", "pull-requests: write"):
-        assert any(line in receipt.reason for receipt in outcome.report.receipts), outcome.report.receipts
-    assert len(told) == len(set(told)) and told
+    assert [warning for warning in outcome.warnings if "fork" in warning] == [f"run: {FORK}"]
+    assert not any("permissions:" in warning for warning in outcome.warnings)
+    assert receipt(outcome, "run").reason == receipt(outcome, "comment").reason == FORK
     assert github.comments(42) == [] and list(github.check_runs) == []
 
 

@@ -41,7 +41,16 @@ SLOW_FAULTS: dict[str, Callable[..., Fault]] = {
     "429 for 50 s": lambda **rule: too_many("50", times=2, **rule),
     "502 for ever": lambda **rule: failing(502, times=None, **rule),
 }
-FLAGS = ("--result-format", "json", "--retry-delay-seconds", "0", "--detailed-logging", "true", "--fail-on", "failures")
+FLAGS = (
+    "--result-format",
+    "json,html",
+    "--retry-delay-seconds",
+    "0",
+    "--detailed-logging",
+    "true",
+    "--fail-on",
+    "failures",
+)
 LOCAL = {"files", "outputs", "summary"}
 LOST_WITH = {"run": {"run", "annotations"}}  # annotations hang on the run
 
@@ -150,7 +159,7 @@ def test_no_fault_at_any_call_is_slept_on_beyond_the_budget(stage: Stage, kind: 
         adapter = open_job(stage.github, folder)
         if at and fault:
             at.inject(fault)
-        outcome = report(adapter, folder, failures=2, clock=clock, deadline_seconds=120, result_format="json")
+        outcome = report(adapter, folder, failures=2, clock=clock, deadline_seconds=120, result_format="json,html")
         assert outcome.exit_code == 0 and len(stage.github.comments(42)) <= 1
         return clock
 

@@ -113,7 +113,9 @@ def test_the_pull_request_of_a_forks_commit_is_found_by_its_branch(github: FakeG
     adapter = open_job(github, tmp_path, "workflow_run")
     expected = PullRequest("42", HEAD, "feature", "stranger/shop", "main")
     assert list(adapter.pull_requests_of(HEAD)) == [expected]
-    assert adapter.trigger == Trigger(adapter.trigger.id, 1, "stranger/shop", "feature")
+    number = adapter.trigger.id
+    page = f"https://github.com/acme/shop/actions/runs/{number}"
+    assert adapter.trigger == Trigger(number, 1, "stranger/shop", "feature", "Tests", page)
     github.repository.pulls[42].head_sha = "e" * 40  # pushed to since
     assert list(adapter.pull_requests_of(HEAD)) == []
 

@@ -47,6 +47,7 @@ def filled(directory: Path) -> dict[str, object]:
 
 def test_a_checkout_tells_commit_branch_and_folder(repository: Path) -> None:
     expected = {"workspace": str(repository), "commit_sha": git(repository, "rev-parse", "HEAD"), "branch": "main"}
+    expected["default_branch"] = "main"
     assert filled(repository) == expected
     assert filled(repository / "sub") == expected
     assert platforms.fill_from_git(LOCAL, repository).origins["commit_sha"] == "GIT: HEAD"
@@ -93,7 +94,7 @@ def test_a_shallow_clone_is_no_exception(repository: Path, tmp_path: Path) -> No
 
 def test_a_detached_head_has_no_branch(repository: Path) -> None:
     git(repository, "checkout", "--quiet", "--detach")
-    assert set(filled(repository)) == {"workspace", "commit_sha"}
+    assert set(filled(repository)) == {"workspace", "commit_sha", "default_branch"}
 
 
 def test_a_tag_that_is_checked_out_is_named(repository: Path) -> None:
@@ -199,7 +200,29 @@ def test_a_checkout_that_belongs_to_somebody_else_is_read(repository: Path) -> N
     assert local_git.fill_from_git(LOCAL, repository / "sub", env=env).branch == "main"
 
 
-def test_at_most_three_processes_run_and_none_reaches_for_the_network(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("branches", "configured", "expected"),
+    [
+        (["main", "master"], "", "main"),
+        (["master"], "", "master"),
+        (["main", "trunk"], "trunk", "trunk"),
+        (["main"], "trunk", "main"),
+        (["develop"], "", None),
+    ],
+)
+def test_without_a_clone_the_first_branch_by_convention_is_the_default(
+    repository: Path, branches: list[str], configured: str, expected: str | None
+) -> None:
+    git(repository, "checkout", "--quiet", "-b", "feature")
+    git(repository, "branch", "--quiet", "-D", "main")
+    for branch in branches:
+        git(repository, "branch", "--quiet", branch)
+    if configured:
+        git(repository, "config", "init.defaultBranch", configured)
+    assert filled(repository).get("default_branch") == expected
+
+
+def test_at_most_five_processes_run_and_none_reaches_for_the_network(repository: Path, tmp_path: Path) -> None:
     real = shutil.which("git")
     log = tmp_path / "log"
     recorder = tmp_path / "bin" / "git"
@@ -212,7 +235,7 @@ def test_at_most_three_processes_run_and_none_reaches_for_the_network(repository
     context = local_git.fill_from_git(LOCAL, repository, env=env)
     assert context.repository == "acme/cart"
     calls = log.read_text().splitlines()
-    assert len(calls) <= 3
+    assert len(calls) <= 5
     assert all("-c protocol.allow=never" in call for call in calls)
 
 
