@@ -56,7 +56,13 @@ def unwritable(path: Path, error: OSError) -> HistoryError:
 def _acquire(lock: Path, patience: float) -> int:
     end = time.monotonic() + patience
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError:
+            # Not replaced: two who do so at once would each hold a lock of their own.
+            if lock.is_symlink() or lock.is_dir():
+                raise HistoryError(f"{lock} is no lock of ours but a link or a folder", hint="remove it") from None
+            raise
         try:
             if _try_lock(descriptor) and _is_at(lock, descriptor):
                 return descriptor
