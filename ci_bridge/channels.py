@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
+from ci_bridge.atomic import private_folder
 from ci_bridge.commenting import comment
 from ci_bridge.delivery import Rung, log_rung, show_run, skipped, summary_rung
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, RunState, StatusState, Verdict
@@ -294,5 +294,5 @@ def _kept_less(wanted: int, stored: Artifact) -> str:
 def staging_area(directory: Path) -> Iterator[Path]:
     """A fresh private folder on the same file system, removed at the end."""
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
-        yield Path(folder)
+    with private_folder("staging", directory) as folder:
+        yield folder

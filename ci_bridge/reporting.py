@@ -18,8 +18,8 @@ from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
-from ci_bridge.artifacts import claim_folder, own_paths, refuse_results, sweep
-from ci_bridge.atomic import WRITABLE, open_text_atomically, why_unwritable, write_atomically
+from ci_bridge.artifacts import claim_folder, own_paths, refuse_results
+from ci_bridge.atomic import WRITABLE, open_text_atomically, sweep, why_unwritable, write_atomically
 from ci_bridge.channels import send_all, tracked_files
 from ci_bridge.concluding import conclude, exit_code_of, problem_of, summary_of
 from ci_bridge.config import Settings

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ci_bridge.atomic import unfinished_file
 from ci_bridge.errors import HistoryError
 
 _POLL = 0.02  # seconds between two tries for the lock
@@ -111,22 +111,18 @@ def fresh_file(path: Path) -> Iterator[Path]:
     Call it with the lock held: what an earlier writer left when it was killed is removed first.
     """
     prefix = f".{path.name}.new-"
-    try:
-        for leftover in path.parent.glob(f"{_literal(prefix)}*"):
-            leftover.unlink(missing_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
-        os.close(descriptor)
-        fresh = Path(name)
-        with contextlib.suppress(OSError):
-            fresh.chmod(_mode_like(path))
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        yield fresh
-    finally:
-        for leftover in (fresh, fresh.with_name(fresh.name + "-journal")):
+    with contextlib.ExitStack() as stack:
+        try:
+            for leftover in path.parent.glob(f"{_literal(prefix)}*"):
+                leftover.unlink(missing_ok=True)
+            descriptor, name = stack.enter_context(unfinished_file(path.parent, prefix))
+            os.close(descriptor)
+            fresh = Path(name)
             with contextlib.suppress(OSError):
-                leftover.unlink()
+                fresh.chmod(_mode_like(path))
+        except OSError as error:
+            raise unwritable(path, error) from error
+        yield fresh
 
 
 def _literal(text: str) -> str:
