@@ -232,13 +232,21 @@ def _no_uploads(place: Workplace) -> Receipt | None:
 async def _artifacts(
     place: Workplace, report: Report, files: Mapping[str, Path], page: Receipt | None
 ) -> list[Receipt]:
-    """Upload the report files, but not the page again if that went up before."""
+    """Upload the report files, but not the page again if that went up before; none after one that timed out."""
     if (refusal := _no_uploads(place)) is not None:
         return [refusal]
-    receipts = [page] if page else []
+    hanging = place.courier.hanging
+    receipts, untried = [page] if page is not None and (page or "artifacts" in hanging) else [], list[str]()
     for name, path in files.items():
-        if not (page and name == "html"):
+        if receipts and name == "html" and receipts[0] is page:
+            continue
+        if receipts and "artifacts" in hanging:
+            untried.append(path.name)  # what hangs is waited for once and not file by file
+        else:
             receipts.append(await _upload_report(place, report, path))
+    if untried:
+        reason = f"{receipts[-1].reason}; so not tried: {', '.join(untried)}"
+        receipts[-1] = replace(receipts[-1], reason=reason)
     failed = [receipt for receipt in receipts if receipt.state == "failed"]
     if not receipts and place.settings.result_format:
         return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]

@@ -600,7 +600,7 @@ class Client(Remembering):
 
         Raises:
             ConfigError: Nothing was sent.
-            ResultsError: There is no sound bundle; nothing was sent.
+            ResultsError: Nothing was sent: there is no bundle of this report. One that cannot be used is shown.
         """
         from ci_bridge.publishing import publish as publish_bundles
 

@@ -6,8 +6,8 @@ Nothing here raises because a channel failed: a dead API costs its own receipt, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from ci_bridge.errors import (
     IncompleteError,
     NotFoundError,
     PermissionDeniedError,
+    TimedOutError,
     TransientError,
 )
 from ci_bridge.models import Comment, Receipt, RemoteRun, Report, TestRun
@@ -68,6 +69,7 @@ class Courier:
         warnings: Each missing permission once, for people.
         patterns: What the platform's log viewer would execute; see ``Platform.log_command_patterns``.
         receipts: The last one of each channel.
+        hanging: The channels whose last delivery met no answer in time.
     """
 
     worker: Worker
@@ -77,6 +79,16 @@ class Courier:
     warnings: list[str] = field(default_factory=list)
     patterns: Sequence[str] = ()
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Reading takes what it takes: time spent in here is not counted, the budget is for deliveries."""
+        begun = self.deadline.clock()
+        try:
+            yield
+        finally:
+            self.deadline = self.deadline.without(self.deadline.clock() - begun)
 
     async def send(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
         """Try the rungs in order and answer what became of it.
@@ -84,6 +96,7 @@ class Courier:
         Raises:
             ConfigError: A wrong configuration never degrades.
         """
+        self.hanging.discard(channel)
         receipt = self.receipts[channel] = await self._descend(channel, rungs)
         return receipt
 
@@ -109,6 +122,8 @@ class Courier:
                 return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
                 reasons.append((rung.via, str(error)))
+                if isinstance(error, TimedOutError):
+                    self.hanging.add(channel)
                 logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
