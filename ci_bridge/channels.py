@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -77,7 +77,7 @@ async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
     if not isinstance(adapter, SupportsOutputs):
         reason = why_missing(adapter, "outputs", "this platform takes no outputs")
         return Receipt(False, "", None, reason, "outputs", "unsupported")
-    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
+    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values), is_local=True)])
 
 
 def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
@@ -275,18 +275,21 @@ async def upload(
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
-    days, stored = place.settings.artifact_retention_days, list[Artifact]()
+    days, stored, staged = place.settings.artifact_retention_days, list[Artifact](), list[Path]()
+    areas = ExitStack()
+
+    def prepare() -> None:
+        staged.append(areas.enter_context(staging_area(place.directory)) / "file")
+        stage(path, staged[0], compress=compress, mask=place.masker if mask else None)
 
     def send() -> str | None:
-        with staging_area(place.directory) as area:
-            staged = area / "file"
-            stage(path, staged, compress=compress, mask=place.masker if mask else None)
-            assert isinstance(adapter, SupportsUpload)
-            stored.append(adapter.upload_artifact(staged, artifact, days))
-            return stored[-1].url
+        assert isinstance(adapter, SupportsUpload)
+        stored.append(adapter.upload_artifact(staged[0], artifact, days))
+        return stored[-1].url
 
-    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
-    receipt = await place.courier.send(channel, [rung])
+    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share, prepare=prepare)
+    with areas:
+        receipt = await place.courier.send(channel, [rung])
     return replace(receipt, reason="; ".join(filter(None, (receipt.reason, *map(partial(_kept_less, days), stored)))))
 
 

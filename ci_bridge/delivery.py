@@ -25,7 +25,7 @@ from ci_bridge.models import Comment, Receipt, RemoteRun, Report, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsSummary, SupportsTestRuns
 from ci_bridge.report import render_summary
 from ci_bridge.report.escape import escape_log, log_lines, marker
-from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying
+from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying, waiting
 from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
@@ -48,6 +48,8 @@ class Rung:
         missing: Why ``send`` is None.
         seconds: Wall clock that one try may take; more for a transfer than for a call.
         share: Part of the time that is left which all tries together may take.
+        is_local: It waits for nobody but this machine, so that the budget of the whole job does not matter to it.
+        prepare: What this machine has to do first, once; called on the worker thread.
     """
 
     via: str
@@ -55,6 +57,8 @@ class Rung:
     missing: str = ""
     seconds: float = CALL_SECONDS
     share: float = SHARE
+    is_local: bool = False
+    prepare: Callable[[], object] | None = None
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Courier:
     Attributes:
         worker: The thread that all sending happens on.
         policy: How to try again.
-        deadline: The budget of the whole job.
+        deadline: The budget of the whole job, for waiting for others.
         notice: Said in every receipt; why the named platform is not the one that delivers, for instance.
         warnings: Each missing permission once, for people.
         patterns: What the platform's log viewer would execute; see ``Platform.log_command_patterns``.
@@ -108,13 +112,15 @@ class Courier:
                 reasons.append((rung.via, rung.missing or "not supported here"))
                 continue
             supported = True
-            if self.deadline.remaining <= 0:
+            if not rung.is_local and self.deadline.remaining <= 0:
                 reasons.append(
                     (rung.via, f"the time budget of {self.deadline.seconds:g} s is used up (deadline_seconds)")
                 )
-                break
+                continue
             try:
-                url = await self._call(rung.send, rung.seconds, rung.share)
+                if rung.prepare:
+                    await self.worker.run(rung.prepare)
+                url = await self._call(rung.send, rung.seconds, rung.share, is_local=rung.is_local)
             except ConfigError:
                 raise
             except IncompleteError as error:
@@ -137,11 +143,17 @@ class Courier:
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, _told(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE) -> _T:
+    async def _call(
+        self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE, *, is_local: bool = False
+    ) -> _T:
         async def once(deadline: Deadline) -> _T:
             return await self.worker.run(send, timeout=min(seconds, max(0.05, deadline.remaining)))
 
-        return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
+        clock = self.deadline.clock
+        if is_local:
+            return await retrying(once, self.policy, Deadline(seconds, clock))
+        with waiting(clock):
+            return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
 
     async def ask(self, question: Callable[[], _T]) -> _T:
         """Ask a platform something, with the same retries and out of the same budget.
@@ -254,7 +266,7 @@ def summary_rung(adapter: SupportsSummary, report: Report) -> Rung:
         text = render_summary(report, limit_bytes=room)
     except ConfigError:  # not even the headline
         return Rung("summary", None, f"only {room} bytes are left in it")
-    return Rung("summary", lambda: adapter.write_summary(text))
+    return Rung("summary", lambda: adapter.write_summary(text), is_local=True)
 
 
 def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequence[str] = ()) -> Rung:
@@ -264,4 +276,4 @@ def log_rung(text: Callable[[], str], log: Callable[[str], None], patterns: Sequ
         for line in log_lines(text(), patterns=patterns):
             log(line)
 
-    return Rung("log", send)
+    return Rung("log", send, is_local=True)
