@@ -279,11 +279,3 @@ def refuse_results(directory: Path, patterns: Sequence[str], *, workspace: Path)
             f"artifact_dir = {str(directory)!r} is the folder of the results: {first} lies in it",
             hint="give artifact_dir a folder of its own; results may lie in folders below it",
         )
-
-
-def sweep(directory: Path, older_than: float) -> None:
-    """Remove unfinished files that a killed process left before the time ``older_than`` (seconds since 1970)."""
-    with contextlib.suppress(OSError):
-        for path in directory.glob(".*.tmp"):
-            if path.lstat().st_mtime < older_than:
-                path.unlink()

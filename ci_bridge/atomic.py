@@ -6,6 +6,8 @@ import contextlib
 import errno
 import io
 import os
+import re
+import shutil
 import stat
 import tempfile
 import threading
@@ -18,6 +20,13 @@ WRITABLE = "give artifact_dir a writable folder with free space"
 
 _unfinished: set[str] = set()
 _lock = threading.Lock()
+
+_TRIES = 5
+"""Tries to remove a folder that an abandoned worker still writes to."""
+
+_LEFT_HERE = re.compile(r"\..+\.tmp|\.(staging|history)-[a-z0-9_]{8}|\.history.*\.sqlite\.new-.+")
+_LEFT_ELSEWHERE = re.compile(r"ci-bridge-[a-z]+-[a-z0-9_]{8}\.tmp")
+"""Names of what is unfinished: in our own folder, and where others keep temporary files, too."""
 
 
 def why_unwritable(folder: Path) -> str:
@@ -44,10 +53,7 @@ def open_atomically(path: Path, *, over: bool = True) -> Iterator[BinaryIO]:
     Raises:
         OSError: If it cannot be written; what stood at ``path`` before is untouched. A ``FileExistsError`` if taken.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
-    with _lock:
-        _unfinished.add(name)
-    try:
+    with unfinished_file(path.parent, f".{path.name[:40]}.", ".tmp") as (descriptor, name):
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
@@ -57,13 +63,43 @@ def open_atomically(path: Path, *, over: bool = True) -> Iterator[BinaryIO]:
             Path(name).chmod(0o666 & ~_umask())
         if over or not _link(name, path):
             Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+
+
+@contextlib.contextmanager
+def unfinished_file(folder: Path, prefix: str, suffix: str = "") -> Iterator[tuple[int, str]]:
+    """A fresh private file, as its descriptor and its path; gone at the end unless it has got another name by then.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    with _lock:  # a process that is told to stop in between would not know of it
+        descriptor, name = tempfile.mkstemp(suffix, prefix, folder)
+        _unfinished.add(name)
+    try:
+        yield descriptor, name
     finally:
-        with _lock:
-            _unfinished.discard(name)
+        _discard(name)
+
+
+@contextlib.contextmanager
+def private_folder(kind: str, folder: Path | None = None) -> Iterator[Path]:
+    """A fresh folder that nobody else can look into, removed at the end, even if the process is told to stop.
+
+    Args:
+        kind: Part of its name: one word of lower-case letters.
+        folder: Where it is made, by default where the system keeps temporary files.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    prefix, suffix = (f".{kind}-", "") if folder else (f"ci-bridge-{kind}-", ".tmp")
+    with _lock:
+        name = tempfile.mkdtemp(suffix, prefix, folder)
+        _unfinished.add(name)
+    try:
+        yield Path(name)
+    finally:
+        _discard(name)
 
 
 @contextlib.contextmanager
@@ -129,11 +165,56 @@ def read_small(path: Path, limit: int = 1 << 16) -> bytes:
 
 def discard_unfinished() -> None:
     """Remove what an abandoned writer left; for a process that stops without waiting for its worker."""
-    with _lock:
-        names = list(_unfinished)
+    held = _lock.acquire(timeout=1.0)  # whoever has it may hang in a file system
+    names = list(_unfinished)
+    if held:
+        _lock.release()
     for name in names:
+        _remove(name)
+
+
+def sweep(folder: Path, before: float) -> None:
+    """Remove what killed processes left unfinished: in a folder of ours, and of ours where temporary files are kept.
+
+    Args:
+        folder: Where reports and the history are written.
+        before: Only what nothing has changed since this time, in seconds since 1970; others may be at work.
+    """
+    for place, names in ((folder, _LEFT_HERE), (Path(tempfile.gettempdir()), _LEFT_ELSEWHERE)):
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if names.fullmatch(entry.name) and _is_forgotten(entry.path, before, ours=place == folder):
+                    _remove(entry.path)
+
+
+def _is_forgotten(name: str, before: float, *, ours: bool) -> bool:
+    """True for a file or a folder that nothing has touched since then; elsewhere only if it belongs to us."""
+    try:
+        facts = os.lstat(name)
+        if not ours and facts.st_uid != getattr(os, "geteuid", lambda: facts.st_uid)():
+            return False
+        if stat.S_ISREG(facts.st_mode):
+            return ours and facts.st_mtime < before
+        # A long download changes the time of the file that it fills, not that of the folder.
+        inside = [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(name)]
+        return stat.S_ISDIR(facts.st_mode) and max(facts.st_mtime, *inside, 0.0) < before
+    except OSError:
+        return False
+
+
+def _discard(name: str) -> None:
+    _remove(name)
+    with _lock:
+        _unfinished.discard(name)
+
+
+def _remove(name: str) -> None:
+    for _ in range(_TRIES):
         with contextlib.suppress(OSError):
             Path(name).unlink()
+        if not os.path.lexists(name):
+            return
+        shutil.rmtree(name, ignore_errors=True)  # follows no link
 
 
 def _umask() -> int:

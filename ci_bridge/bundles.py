@@ -25,6 +25,9 @@ VERSION = 1
 LIMITS = SegmentLimits(packed=32 << 20, unpacked=256 << 20, head=256 << 10, tests=1_000_000, metrics=0)
 """What a bundle may be. A larger run is refused where it is collected, and by whoever publishes it."""
 
+MOST_STORED = LIMITS.packed + (1 << 20)
+"""Bytes of a stored bundle with what a store may wrap around it."""
+
 MOST_SHARDS = 100_000
 _NAME = 200
 _REMARK = 500

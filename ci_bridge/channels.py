@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from ci_bridge.artifacts import is_compressible, stage
+from ci_bridge.atomic import private_folder
 from ci_bridge.commenting import comment
 from ci_bridge.delivery import Rung, show_run, skipped, status_of, summary_rung
 from ci_bridge.models import Artifact, CommitStatus, Receipt, Report, Verdict
@@ -69,7 +69,7 @@ async def _outputs(place: Workplace, values: Mapping[str, str]) -> Receipt:
     if not isinstance(adapter, SupportsOutputs):
         reason = why_missing(adapter, "outputs", "this platform takes no outputs")
         return Receipt(False, "", None, reason, "outputs", "unsupported")
-    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values))])
+    return await place.courier.send("outputs", [Rung("outputs", lambda: adapter.set_outputs(values), is_local=True)])
 
 
 def outputs_of(report: Report, files: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
@@ -158,9 +158,11 @@ async def _annotations(place: Workplace, report: Report, tracked: Sequence[str])
 
 def tracked_files(workspace: Path) -> list[str]:
     """The repository's files, relative to its root; empty where git cannot tell."""
+    # The checkout may belong to another user, whose settings are to start nothing.
+    options = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(workspace)]
     try:
         done = subprocess.run(
-            ["git", "-c", f"safe.directory={workspace}", "-C", str(workspace), "ls-files", "-z", "--full-name"],
+            ["git", *options, "ls-files", "-z", "--full-name"],
             capture_output=True,
             timeout=20,
             check=True,
@@ -220,13 +222,21 @@ def _no_uploads(place: Workplace) -> Receipt | None:
 async def _artifacts(
     place: Workplace, report: Report, files: Mapping[str, Path], page: Receipt | None
 ) -> list[Receipt]:
-    """Upload the report files, but not the page again if that went up before."""
+    """Upload the report files, but not the page again if that went up before; none after one that timed out."""
     if (refusal := _no_uploads(place)) is not None:
         return [refusal]
-    receipts = [page] if page else []
+    hanging = place.courier.hanging
+    receipts, untried = [page] if page is not None and (page or "artifacts" in hanging) else [], list[str]()
     for name, path in files.items():
-        if not (page and name == "html"):
+        if receipts and name == "html" and receipts[0] is page:
+            continue
+        if receipts and "artifacts" in hanging:
+            untried.append(path.name)  # what hangs is waited for once and not file by file
+        else:
             receipts.append(await _upload_report(place, report, path))
+    if untried:
+        reason = f"{receipts[-1].reason}; so not tried: {', '.join(untried)}"
+        receipts[-1] = replace(receipts[-1], reason=reason)
     failed = [receipt for receipt in receipts if receipt.state == "failed"]
     if not receipts and place.settings.result_format:
         return [Receipt(False, "", None, "there is no report file to upload", "artifacts", "failed")]
@@ -255,18 +265,21 @@ async def upload(
     adapter = place.adapter
     compress = artifact.compressed and is_compressible(path)
     artifact = replace(artifact, compressed=compress)
-    days, stored = place.settings.artifact_retention_days, list[Artifact]()
+    days, stored, staged = place.settings.artifact_retention_days, list[Artifact](), list[Path]()
+    areas = ExitStack()
+
+    def prepare() -> None:
+        staged.append(areas.enter_context(staging_area(place.directory)) / "file")
+        stage(path, staged[0], compress=compress, mask=place.masker if mask else None)
 
     def send() -> str | None:
-        with staging_area(place.directory) as area:
-            staged = area / "file"
-            stage(path, staged, compress=compress, mask=place.masker if mask else None)
-            assert isinstance(adapter, SupportsUpload)
-            stored.append(adapter.upload_artifact(staged, artifact, days))
-            return stored[-1].url
+        assert isinstance(adapter, SupportsUpload)
+        stored.append(adapter.upload_artifact(staged[0], artifact, days))
+        return stored[-1].url
 
-    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share)
-    receipt = await place.courier.send(channel, [rung])
+    rung = Rung("artifact", send, seconds=place.courier.deadline.remaining, share=share, prepare=prepare)
+    with areas:
+        receipt = await place.courier.send(channel, [rung])
     return replace(receipt, reason="; ".join(filter(None, (receipt.reason, *map(partial(_kept_less, days), stored)))))
 
 
@@ -282,5 +295,5 @@ def _kept_less(wanted: int, stored: Artifact) -> str:
 def staging_area(directory: Path) -> Iterator[Path]:
     """A fresh private folder on the same file system, removed at the end."""
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory) as folder:
-        yield Path(folder)
+    with private_folder("staging", directory) as folder:
+        yield folder

@@ -53,7 +53,7 @@ from ci_bridge.protocols import (
     capabilities_of,
 )
 from ci_bridge.remembering import Remembering
-from ci_bridge.retry import Deadline, RetryPolicy
+from ci_bridge.retry import Deadline, RetryPolicy, WaitingClock
 from ci_bridge.run_mark import RunMark
 from ci_bridge.worker import Worker
 from ci_bridge.workplace import Workplace
@@ -599,7 +599,7 @@ class Client(Remembering):
 
         Raises:
             ConfigError: Nothing was sent.
-            ResultsError: There is no sound bundle; nothing was sent.
+            ResultsError: Nothing was sent: there is no bundle of this report. One that cannot be used is shown.
         """
         from ci_bridge.publishing import publish as publish_bundles
 
@@ -667,7 +667,7 @@ class Client(Remembering):
 
     def _courier(self) -> Courier:
         """A fresh time budget for one call."""
-        deadline = Deadline(float(self.settings.deadline_seconds), self._monotonic)
+        deadline = Deadline(float(self.settings.deadline_seconds), WaitingClock(self._monotonic))
         patterns = self.platform.log_command_patterns
         return Courier(self._worker, self._policy, deadline, self._notice, patterns=patterns)
 

@@ -20,6 +20,7 @@ from ci_bridge.merging import Leg, is_complete, merged_report, notifies, total_o
 from ci_bridge.models import Receipt, Report, RunState, StoredObject
 from ci_bridge.protocols import SupportsComments, SupportsStore, SupportsSummary, why_missing
 from ci_bridge.report import headline, render_comment
+from ci_bridge.retry import waiting
 from ci_bridge.sharing import Siblings
 from ci_bridge.travels import store_of
 from ci_bridge.web import source_links
@@ -116,7 +117,8 @@ async def _first_list(place: Workplace, siblings: Siblings) -> list[StoredObject
     for wait in _PATIENCE:
         if siblings.shows_own or wait >= courier.deadline.remaining:
             break
-        await courier.policy.sleep(wait)
+        with waiting(courier.deadline.clock):
+            await courier.policy.sleep(wait)
         listed = await courier.ask(siblings.listed)
     if not siblings.shows_own:
         courier.warnings.append("the comment may lack the newest shards: the store does not list this job's part yet")
@@ -168,7 +170,7 @@ async def write_comment(
     adapter = place.adapter
     shown = place.courier.receipts.get("summary") if is_summary else None
     if shown and shown.via == "summary":
-        rungs.append(Rung("summary", lambda: shown.url))  # which holds all of it already
+        rungs.append(Rung("summary", lambda: shown.url, is_local=True))  # which holds all of it already
     elif isinstance(adapter, SupportsSummary):
         rungs.append(summary_rung(adapter, report))
     rungs.append(place.log_rung(headline(report)))

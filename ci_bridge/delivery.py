@@ -6,8 +6,8 @@ Nothing here raises because a channel failed: a dead API costs its own receipt, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,13 +18,14 @@ from ci_bridge.errors import (
     IncompleteError,
     NotFoundError,
     PermissionDeniedError,
+    TimedOutError,
     TransientError,
 )
 from ci_bridge.models import Comment, Receipt, RemoteRun, Report, RunState, StatusState, TestRun
 from ci_bridge.protocols import SupportsComments, SupportsSummary, SupportsTestRuns
 from ci_bridge.report import render_summary
 from ci_bridge.report.escape import escape_log, marker
-from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying
+from ci_bridge.retry import CALL_SECONDS, SHARE, Deadline, RetryPolicy, retrying, waiting
 from ci_bridge.worker import Worker
 
 logger = logging.getLogger("ci_bridge")
@@ -47,6 +48,8 @@ class Rung:
         missing: Why ``send`` is None.
         seconds: Wall clock that one try may take; more for a transfer than for a call.
         share: Part of the time that is left which all tries together may take.
+        is_local: It waits for nobody but this machine, so that the budget of the whole job does not matter to it.
+        prepare: What this machine has to do first, once; called on the worker thread.
     """
 
     via: str
@@ -54,6 +57,8 @@ class Rung:
     missing: str = ""
     seconds: float = CALL_SECONDS
     share: float = SHARE
+    is_local: bool = False
+    prepare: Callable[[], object] | None = None
 
 
 @dataclass(slots=True)
@@ -63,11 +68,12 @@ class Courier:
     Attributes:
         worker: The thread that all sending happens on.
         policy: How to try again.
-        deadline: The budget of the whole job.
+        deadline: The budget of the whole job, for waiting for others.
         notice: Said in every receipt; why the named platform is not the one that delivers, for instance.
         warnings: Each missing permission once, for people.
         patterns: What the platform's log viewer would execute; see ``Platform.log_command_patterns``.
         receipts: The last one of each channel.
+        hanging: The channels whose last delivery met no answer in time.
     """
 
     worker: Worker
@@ -77,6 +83,16 @@ class Courier:
     warnings: list[str] = field(default_factory=list)
     patterns: Sequence[str] = ()
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Reading takes what it takes: time spent in here is not counted, the budget is for deliveries."""
+        begun = self.deadline.clock()
+        try:
+            yield
+        finally:
+            self.deadline = self.deadline.without(self.deadline.clock() - begun)
 
     async def send(self, channel: str, rungs: Sequence[Rung]) -> Receipt:
         """Try the rungs in order and answer what became of it.
@@ -84,6 +100,7 @@ class Courier:
         Raises:
             ConfigError: A wrong configuration never degrades.
         """
+        self.hanging.discard(channel)
         receipt = self.receipts[channel] = await self._descend(channel, rungs)
         return receipt
 
@@ -95,11 +112,13 @@ class Courier:
                 reasons.append((rung.via, rung.missing or "not supported here"))
                 continue
             supported = True
-            if self.deadline.remaining <= 0:
+            if not rung.is_local and self.deadline.remaining <= 0:
                 reasons.append((rung.via, self._out_of_time()))
-                break
+                continue
             try:
-                url = await self._call(rung.send, rung.seconds, rung.share)
+                if rung.prepare:
+                    await self.worker.run(rung.prepare)
+                url = await self._call(rung.send, rung.seconds, rung.share, is_local=rung.is_local)
             except ConfigError:
                 raise
             except IncompleteError as error:
@@ -107,6 +126,8 @@ class Courier:
                 return Receipt(True, rung.via, error.url, reason, channel, "degraded")
             except CIBridgeError as error:
                 reasons.append((rung.via, str(error)))
+                if isinstance(error, TimedOutError):
+                    self.hanging.add(channel)
                 logger.info("%s via %s failed: %s", channel, rung.via, error)
                 self._warn(channel, error)
             except Exception as error:
@@ -119,11 +140,17 @@ class Courier:
         state = "failed" if supported else "unsupported"
         return Receipt(False, "", None, _told(reasons), channel, state)
 
-    async def _call(self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE) -> _T:
+    async def _call(
+        self, send: Callable[[], _T], seconds: float = CALL_SECONDS, share: float = SHARE, *, is_local: bool = False
+    ) -> _T:
         async def once(deadline: Deadline) -> _T:
             return await self.worker.run(send, timeout=min(seconds, max(0.05, deadline.remaining)))
 
-        return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
+        clock = self.deadline.clock
+        if is_local:
+            return await retrying(once, self.policy, Deadline(seconds, clock))
+        with waiting(clock):
+            return await retrying(once, self.policy, self.deadline.share(share), self.deadline)
 
     async def ask(self, question: Callable[[], _T]) -> _T:
         """Ask a platform something, with the same retries and out of the same budget.
@@ -244,4 +271,4 @@ def summary_rung(adapter: SupportsSummary, report: Report) -> Rung:
         text = render_summary(report, limit_bytes=room)
     except ConfigError:  # not even the headline
         return Rung("summary", None, f"only {room} bytes are left in it")
-    return Rung("summary", lambda: adapter.write_summary(text))
+    return Rung("summary", lambda: adapter.write_summary(text), is_local=True)

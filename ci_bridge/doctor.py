@@ -160,15 +160,7 @@ def _git(workspace: Path) -> Finding:
         return Finding("Git", Health.WARNING, "git is not installed: no line of code can be remarked on")
     try:
         done = subprocess.run(
-            [
-                "git",
-                "-c",
-                f"safe.directory={workspace.resolve()}",
-                "-C",
-                str(workspace),
-                "rev-parse",
-                "--show-toplevel",
-            ],
+            ["git", "-c", "safe.directory=*", "-C", str(workspace), "rev-parse", "--show-toplevel"],
             capture_output=True,
             timeout=20,
             check=False,

@@ -8,7 +8,7 @@ asks the code host which pull request the commit belongs to, and judges and deli
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,9 +17,10 @@ from pathlib import Path
 from ci_bridge.artifacts import collect as files_below
 from ci_bridge.artifacts import open_regular
 from ci_bridge.atomic import open_atomically
-from ci_bridge.bundles import LIMITS, Bundle, bundle_of, open_bundle, results_of, title_of
-from ci_bridge.delivery import Rung
+from ci_bridge.bundles import LIMITS, MOST_STORED, Bundle, bundle_of, open_bundle, results_of, title_of
+from ci_bridge.delivery import Courier, Rung
 from ci_bridge.errors import CIBridgeError, ConfigError, ResultsError
+from ci_bridge.formats.collect import Collected
 from ci_bridge.formats.plugin import clean_name
 from ci_bridge.legs import attempt_of, leg_of
 from ci_bridge.memory import record_of
@@ -40,6 +41,7 @@ from ci_bridge.names import short_hash
 from ci_bridge.protocols import SupportsPullRequests, SupportsStore, SupportsUpload, Trigger
 from ci_bridge.reporting import (
     ReportOutcome,
+    concluded,
     deliver,
     finished,
     judged_report,
@@ -47,6 +49,7 @@ from ci_bridge.reporting import (
     remember,
     report_on,
 )
+from ci_bridge.retry import Deadline
 from ci_bridge.travels import recall
 from ci_bridge.workplace import Workplace
 
@@ -61,7 +64,7 @@ MOST_CASES = 2_000_000
 MOST_TITLES = 5
 READ_SECONDS = 120.0
 """Of all bundles of one build: their number, bytes as stored, cases, foreign titles that are looked up where there is
-no other bundle, and the time that checking them may take.
+no other bundle, and the time that fetching and checking them may take; those that are refused count as well.
 
 What is beyond that is left out, and the report is then never green.
 """
@@ -190,7 +193,7 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
 
     Raises:
         ConfigError: Nothing was sent: no bundle can be found here at all.
-        ResultsError: There is no sound bundle.
+        ResultsError: Nothing was sent: there is no bundle of this report. One that cannot be used is shown.
     """
     sha = place.context.status_sha
     if not sha:
@@ -198,16 +201,17 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
             "the commit that the results belong to is not known",
             hint="publish in a workflow that the collecting one triggers; see docs/events.md",
         )
-    found = await _bundles(place, sha, paths)
+    with place.courier.unhurried():
+        found = await _bundles(place, sha, paths)
     warnings = found.warnings
     pull = await pull_request_of(place, sha, warnings)
     place = _about(place, sha, pull, _trigger_of(place))
     place.courier.warnings.extend(warnings)
     noted: list[str] = []
-    (job, shard), bundles = next(iter(found.bundles.items()))
-    if len(found.bundles) == 1 and not shard:
+    (job, shard), bundles = next(iter(found.bundles.items()), (("", ""), []))
+    if len(found.bundles) <= 1 and not shard:
         place = replace(place, tested_job=job)
-        with await place.courier.worker.run(lambda: results_of(bundles, place.masker)) as results:
+        with await _read_again(place, bundles) as results:
             for file in found.lost:
                 results.add_file(file)
             outcome = await report_on(place, _run_of(place), results)
@@ -220,16 +224,19 @@ async def publish(place: Workplace, paths: Sequence[Path] = ()) -> ReportOutcome
 async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
     """Sound bundles of this commit and title, the newest attempt of each job and shard."""
     found, trigger, title = _Found(), _trigger_of(place), title_of(place.settings.comment_title)
-    worker, clock = place.courier.worker, place.courier.deadline.clock
-    spent, room, cases = 0.0, MOST_BYTES, 0
-    async for name, data in _fetched(place, paths, found):
-        room -= len(data)
-        if room < 0 or spent > READ_SECONDS:
+    reading = Deadline(READ_SECONDS, place.courier.deadline.clock)
+    courier, room, cases = replace(place.courier, deadline=reading), MOST_BYTES, 0
+    async for name, size, fetch in _offered(place, courier, paths, found):
+        if size > MOST_STORED:
+            found.lose(name, f"{size} bytes, more than the {LIMITS.packed} of a bundle")
+            continue
+        if size > room or reading.remaining <= 0:
             found.lose(name, f"all bundles are more than {MOST_BYTES} bytes, or take more than {READ_SECONDS:g} s")
             break
-        begun = clock()
         try:
-            bundle = await worker.run(partial(open_bundle, data))
+            data = await fetch(min(LIMITS.packed, room))
+            size = max(size, len(data))
+            bundle = await courier.worker.run(partial(open_bundle, data))
             if bundle.title != title:
                 found.warnings.append(f"bundle left out: {name}: its comment_title is {bundle.title!r}, not {title!r}")
                 continue
@@ -241,13 +248,11 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
             if cases > MOST_CASES:
                 raise ResultsError(f"all bundles hold more than {MOST_CASES} cases")
             found.take(bundle)
-        except ResultsError as error:
+        except CIBridgeError as error:
             found.lose(name, error)
         finally:
-            spent += clock() - begun
-    # Reading takes what it takes; the budget is for deliveries.
-    place.courier.deadline = place.courier.deadline.without(spent)
-    if not found.bundles:
+            room -= size
+    if not found.bundles and not found.lost:
         raise ResultsError(
             "there is no sound bundle to publish" + "".join(f"; {warning}" for warning in found.warnings[:3]),
             hint="run `ci-bridge collect` in the workflow that triggers this one, with the same comment_title",
@@ -256,17 +261,17 @@ async def _bundles(place: Workplace, sha: str, paths: Sequence[Path]) -> _Found:
     return found
 
 
-async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> AsyncIterator[tuple[str, bytes]]:
-    """Name and bytes of what may be bundles, at most :data:`MOST_BUNDLES`."""
+_Offer = tuple[str, int, Callable[[int], Awaitable[bytes]]]
+
+
+async def _offered(place: Workplace, courier: Courier, paths: Sequence[Path], found: _Found) -> AsyncIterator[_Offer]:
+    """What may be bundles, at most :data:`MOST_BUNDLES`: name, bytes as told, and what fetches at most so many."""
     if paths:
         for number, path in enumerate(_bundle_files(paths)):
             if number >= MOST_BUNDLES:
                 found.lose(path.name, f"there are more than {MOST_BUNDLES} bundles")
                 return
-            try:
-                yield path.name, await place.courier.worker.run(partial(_read, path))
-            except ResultsError as error:
-                found.lose(path.name, error)
+            yield path.name, _size_of(path), partial(_in_file, courier, path)
         return
     adapter = place.adapter
     if not isinstance(adapter, SupportsPullRequests) or not isinstance(adapter, SupportsStore):
@@ -277,7 +282,7 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
     ours = short_hash(place.settings.comment_title)
     listed: list[StoredObject] = []
     others: dict[str, StoredObject] = {}
-    for stored in await place.courier.ask(lambda: adapter.list_triggering(PREFIX)):
+    for stored in await courier.ask(lambda: adapter.list_triggering(PREFIX)):
         match = _NAME.fullmatch(stored.name)
         if match is None or match["title"] == ours:  # a step that only uploads gives names of its own
             listed.append(stored)
@@ -287,23 +292,41 @@ async def _fetched(place: Workplace, paths: Sequence[Path], found: _Found) -> As
         listed = list(others.values())[:MOST_TITLES]  # to say what they are called
     if len(listed) > MOST_BUNDLES:
         found.lose(f"{len(listed) - MOST_BUNDLES} bundles", f"there are more than {MOST_BUNDLES}")
-    for stored in listed[:MOST_BUNDLES]:
-        try:
-            yield stored.name, await place.courier.ask(partial(adapter.get_object, stored, LIMITS.packed))
-        except CIBridgeError as error:
-            found.lose(stored.name, error)
+    # The small ones first: whatever is put beside them to use up what there is for all, they are read.
+    for stored in sorted(listed[:MOST_BUNDLES], key=lambda stored: stored.size):
+        yield stored.name, stored.size, partial(_in_store, courier, adapter, stored)
+
+
+async def _in_file(courier: Courier, path: Path, most: int) -> bytes:
+    return await courier.worker.run(partial(_read, path, most))
+
+
+async def _in_store(courier: Courier, store: SupportsStore, stored: StoredObject, most: int) -> bytes:
+    return await courier.ask(partial(store.get_object, stored, most))
 
 
 def _bundle_files(paths: Sequence[Path]) -> Iterator[Path]:
     return (file for path in paths for file in files_below(path) if path == file or file.name.endswith(SUFFIX))
 
 
-def _read(path: Path) -> bytes:
+def _size_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0  # reading it says what is wrong
+
+
+def _read(path: Path, most: int) -> bytes:
     with open_regular(path) as stream:
-        data = stream.read(LIMITS.packed + 1)
-    if len(data) > LIMITS.packed:
-        raise ResultsError(f"larger than {LIMITS.packed} bytes")
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ResultsError(f"larger than {most} bytes")
     return data
+
+
+async def _read_again(place: Workplace, bundles: Sequence[Bundle], share: int = 1) -> Collected:
+    with place.courier.unhurried():
+        return await place.courier.worker.run(lambda: results_of(bundles, place.masker, share=share))
 
 
 def _trigger_of(place: Workplace) -> Trigger:
@@ -393,10 +416,7 @@ async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -
     with ExitStack() as stack:
         for (job, shard), bundles in found.bundles.items():
             own = replace(place, tested_job=job, settings=replace(place.settings, shard=shard or None))
-            results = await place.courier.worker.run(
-                partial(results_of, bundles, place.masker, share=len(found.bundles))
-            )
-            stack.enter_context(results)
+            results = stack.enter_context(await _read_again(place, bundles, share=len(found.bundles)))
             report, judgement = await judged_report(own, _run_of(own), results, warnings)
             parts.append((own, report, judgement))
             row = " / ".join(filter(None, (job, shard))) if several else shard
@@ -411,5 +431,4 @@ async def _publish_parts(place: Workplace, found: _Found, warnings: list[str]) -
         outcome = await deliver(place, finished(place, with_lost(shared, found.lost)), warnings)
         receipts = [await remember(own, report, judgement.judged, warnings) for own, report, judgement in parts]
         worst = next((receipt for receipt in receipts if receipt.state == "failed"), receipts[0])
-        report = replace(outcome.report, receipts=(*outcome.report.receipts, worst))
-        return replace(outcome, report=report)
+        return await concluded(place, outcome, worst, warnings)

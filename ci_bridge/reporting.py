@@ -18,8 +18,8 @@ from typing import TextIO
 
 from ci_bridge import analysis, formats
 from ci_bridge.arguments import uuid7
-from ci_bridge.artifacts import claim_folder, own_paths, refuse_results, sweep
-from ci_bridge.atomic import WRITABLE, open_text_atomically, why_unwritable, write_atomically
+from ci_bridge.artifacts import claim_folder, own_paths, refuse_results
+from ci_bridge.atomic import WRITABLE, open_text_atomically, sweep, why_unwritable, write_atomically
 from ci_bridge.channels import send_all, tracked_files
 from ci_bridge.concluding import conclude, exit_code_of, problem_of, summary_of
 from ci_bridge.config import Settings
@@ -188,12 +188,8 @@ async def read_results(
             exclude=own_paths(place.directory),
         )
 
-    courier = place.courier
-    begun = courier.deadline.clock()
-    results = await courier.worker.run(read)
-    # Reading takes what it takes; the budget is for deliveries.
-    courier.deadline = courier.deadline.without(courier.deadline.clock() - begun)
-    return results
+    with place.courier.unhurried():
+        return await place.courier.worker.run(read)
 
 
 async def report_on(place: Workplace, run: TestRun, results: Collected, ending: str = "") -> ReportOutcome:
@@ -203,6 +199,13 @@ async def report_on(place: Workplace, run: TestRun, results: Collected, ending: 
     report, judgement = await judged_report(place, run, results, warnings, ending)
     outcome = await deliver(place, report, warnings)
     remembered = await remember(place, outcome.report, judgement.judged, warnings)
+    return await concluded(place, outcome, remembered, warnings)
+
+
+async def concluded(
+    place: Workplace, outcome: ReportOutcome, remembered: Receipt, warnings: Sequence[str]
+) -> ReportOutcome:
+    """The outcome with what became of the history, which may change the exit code; leaves the receipts beside it."""
     report = replace(outcome.report, receipts=(*outcome.report.receipts, remembered))
     await place.courier.worker.run(lambda: _write_receipts(place, report.receipts))
     return replace(

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,6 +31,41 @@ LEAST_SHARE = 1 / 20
 
 MOST_ASKED = 3 / 4
 """Of what is left of a budget, the longest wait that a platform may ask for."""
+
+
+class WaitingClock:
+    """A clock that runs while somebody waits for others: what this machine does itself takes what it takes.
+
+    Args:
+        clock: A monotonic clock in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waits = 0
+        self._before = self._since = 0.0
+
+    def __call__(self) -> float:
+        """Seconds waited so far."""
+        return self._before + (self._clock() - self._since if self._waits else 0.0)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let it run meanwhile."""
+        if not self._waits:
+            self._since = self._clock()
+        self._waits += 1
+        try:
+            yield
+        finally:
+            now = self()
+            self._waits -= 1
+            self._before, self._since = now, self._clock()
+
+
+def waiting(clock: Callable[[], float]) -> AbstractContextManager[None]:
+    """Let a :class:`WaitingClock` run meanwhile; any other one runs anyway."""
+    return clock.running() if isinstance(clock, WaitingClock) else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

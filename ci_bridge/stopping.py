@@ -63,4 +63,5 @@ def leave(code: int) -> NoReturn:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
+    discard_unfinished()  # the worker was still at work
     os._exit(code)

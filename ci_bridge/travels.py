@@ -19,7 +19,7 @@ from ci_bridge.atomic import read_small, write_atomically
 from ci_bridge.errors import CIBridgeError, HistoryError
 from ci_bridge.models import BuildContext, JudgedCase, Receipt, Report, Row, StoredObject
 from ci_bridge.protocols import SupportsStore
-from ci_bridge.retry import Deadline, retrying
+from ci_bridge.retry import Deadline, retrying, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -317,7 +317,8 @@ async def patiently(place: Workplace, work: Callable[[], T], seconds: float, dow
     async def once(budget: Deadline) -> T:
         return await courier.worker.run(lambda: _on_disk(place, work), timeout=max(0.05, budget.remaining))
 
-    return await retrying(once, courier.policy, budget)
+    with waiting(budget.clock):
+        return await retrying(once, courier.policy, budget)
 
 
 def _on_disk(place: Workplace, work: Callable[[], T]) -> T:

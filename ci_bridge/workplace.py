@@ -97,7 +97,7 @@ class Workplace:
             for line in log_lines(text, patterns=self.courier.patterns):
                 self.log(line)
 
-        return Rung("log", send)
+        return Rung("log", send, is_local=True)
 
     @property
     def is_queue(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,7 +16,7 @@ import pytest
 
 from ci_bridge.delivery import SUPERSEDED, upsert_comment
 from ci_bridge.errors import CIBridgeError, ConfigError, PermissionDeniedError, TransientError
-from ci_bridge.models import BuildContext, Comment, Receipt, RunState, Verdict
+from ci_bridge.models import BuildContext, Comment, Receipt, RemoteRun, RunState, TestRun, Verdict
 from ci_bridge.protocols import Adapter, ExplainsGaps, SupportsSummary
 from ci_bridge.report.escape import with_marker
 from ci_bridge.reporting import ReportOutcome
@@ -228,6 +229,55 @@ class TestChannels:
         outcome = report(tmp_path, RED, adapter=adapter, config={"deadline_seconds": 0}, context=PULL_REQUEST)
         assert "deadline_seconds" in receipt_of(outcome, "comment").reason
         assert outcome.files["json"].is_file()
+
+    def test_a_used_up_budget_costs_nothing_that_is_written_on_this_machine(self, tmp_path: Path) -> None:
+        adapter = FakeAdapter()
+        outcome = report(tmp_path, RED, adapter=adapter, config={"deadline_seconds": 0}, context=PULL_REQUEST, log=[])
+        states = {receipt.channel: (receipt.state, receipt.via) for receipt in outcome.report.receipts}
+        assert states == {
+            "files": ("sent", "folder"),
+            "outputs": ("sent", "outputs"),
+            "summary": ("sent", "summary"),
+            "run": ("degraded", "log"),
+            "annotations": ("failed", ""),
+            "comment": ("degraded", "summary"),
+            "artifacts": ("failed", ""),
+            "history": ("sent", "history"),
+        }
+        assert adapter.summaries and adapter.outputs["failed"] == "1"
+
+    def test_only_waiting_for_others_costs_budget(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Whatever this machine does between two calls takes a quarter of an hour."""
+        clock = Clock()
+
+        class Slow(logging.Handler):
+            seen = 0
+
+            def emit(self, record: logging.LogRecord) -> None:
+                clock.now += 900
+                self.seen += 1
+
+        caplog.set_level(logging.INFO, "ci_bridge")
+        slow, logger = Slow(), logging.getLogger("ci_bridge")
+        logger.addHandler(slow)
+        try:
+            outcome = report(tmp_path, RED, config={"deadline_seconds": 8}, context=PULL_REQUEST, clock=clock)
+        finally:
+            logger.removeHandler(slow)
+        assert slow.seen >= 8  # it judged, read and delivered
+        assert {receipt.state for receipt in outcome.report.receipts} == {"sent", "skipped"}  # no place to annotate
+
+    def test_a_call_that_takes_long_costs_those_after_it(self, tmp_path: Path) -> None:
+        clock = Clock()
+
+        class Slow(FakeAdapter):
+            def create_test_run(self, run: TestRun) -> RemoteRun:
+                clock.now += 900
+                return super().create_test_run(run)
+
+        outcome = report(tmp_path, RED, adapter=Slow(), context=PULL_REQUEST, clock=clock)
+        assert receipt_of(outcome, "run").state == "sent"
+        assert "deadline_seconds" in receipt_of(outcome, "annotations").reason
 
     def test_the_reports_comment_is_updated_in_place(self, tmp_path: Path) -> None:
         adapter = FakeAdapter()

@@ -13,18 +13,30 @@ from typing import Any
 import pytest
 
 from ci_bridge import publishing
-from ci_bridge.bundles import LIMITS, bundle_of, open_bundle, results_of
-from ci_bridge.errors import ResultsError
+from ci_bridge.bundles import LIMITS, MOST_STORED, bundle_of, open_bundle, results_of
+from ci_bridge.errors import NotFoundError, PermissionDeniedError, ResultsError
 from ci_bridge.formats.collect import Collected
 from ci_bridge.history.envelope import Packer, unpack
 from ci_bridge.history.segments import decode
 from ci_bridge.masking import Masker
-from ci_bridge.models import FileState, InputFile, RunState
+from ci_bridge.models import FileState, InputFile, RunState, StoredObject
 from ci_bridge.protocols import Trigger
 from ci_bridge.publishing import SUFFIX
-from tests.fakes.adapter import FakeHost
+from tests.fakes.adapter import FakeHost, JobAdapter
 from tests.fakes.clients import Clock
-from tests.test_publishing import GREEN, PULL, RED, bundle_bytes, collected, give, host_with, published, with_record
+from tests.test_publishing import (
+    GREEN,
+    PULL,
+    RED,
+    TRUSTED,
+    bundle_bytes,
+    channels,
+    collected,
+    give,
+    host_with,
+    published,
+    with_record,
+)
 
 
 @pytest.fixture
@@ -340,3 +352,69 @@ def test_checking_bundles_does_not_take_for_ever(tmp_path: Path, green: bytes) -
     outcome, _ = published(tmp_path, host_with(PULL), [folder], clock=SlowClock())
     assert len(outcome.report.shards) < 9 and outcome.report.state is RunState.ERROR
     assert any("take more than 120 s" in warning for warning in outcome.warnings)
+
+
+def trusted_half(host: FakeHost, adapter: type[JobAdapter] = JobAdapter) -> JobAdapter:
+    return adapter(context=TRUSTED, host=host, triggered_by="700")
+
+
+def junk(host: FakeHost, count: int, size: int) -> None:
+    """Objects beside the bundles that the store says are this large."""
+    for number in range(count):
+        give(host, b"rubbish", f"ci-bridge-bundle-evil-{number}")
+        host.puts[-1] = replace(host.puts[-1], stored=replace(host.puts[-1].stored, size=size))
+
+
+def test_what_the_store_tells_is_too_large_is_refused_without_a_download(tmp_path: Path) -> None:
+    host = host_with(PULL)
+    collected(tmp_path, host, RED)
+    junk(host, 8, MOST_STORED + 1)
+    outcome, adapter = published(tmp_path, host)
+    assert adapter.calls["get_object"] == 1
+    assert outcome.report.state is RunState.ERROR and adapter.outputs["failed"] == "1"
+    assert sum(f"more than the {LIMITS.packed} of a bundle" in warning for warning in outcome.warnings) == 8
+
+
+def test_what_is_put_beside_a_sound_bundle_does_not_use_up_what_there_is_for_it(tmp_path: Path) -> None:
+    host = host_with(PULL)
+    collected(tmp_path, host, RED)
+    junk(host, 30, LIMITS.packed)
+    outcome, adapter = published(tmp_path, host)
+    assert outcome.report.state is RunState.ERROR and adapter.outputs["failed"] == "1"
+    assert adapter.calls["get_object"] == 1 + 3  # with the bundle's own bytes there is no room for a fourth
+
+
+def test_a_fetch_that_fails_counts_its_bytes(tmp_path: Path) -> None:
+    host = host_with(PULL)
+    junk(host, 30, LIMITS.packed)
+    adapter = trusted_half(host)
+    adapter.fail("get_object", NotFoundError("gone"))
+    outcome, _ = published(tmp_path, host, adapter=adapter)
+    assert adapter.calls["get_object"] == 4
+    assert any("more than 134217728 bytes" in warning for warning in outcome.warnings)
+
+
+class SlowStore(JobAdapter):
+    """Whose downloads take 50 seconds each."""
+
+    clock: Clock
+
+    def get_object(self, stored: StoredObject, limit: int) -> bytes:
+        self.clock.now += 50
+        return super().get_object(stored, limit)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_fetching_has_a_time_of_its_own_and_takes_none_of_the_deliveries(tmp_path: Path, fails: bool) -> None:
+    host, adapter = host_with(PULL), SlowStore(context=TRUSTED, triggered_by="700")
+    adapter.host, adapter.clock = host, Clock()
+    for number in range(9):
+        collected(tmp_path, host, RED, shard=f"leg {number}")
+    if fails:
+        adapter.fail("get_object", PermissionDeniedError("actions: read is missing"))
+    outcome, _ = published(tmp_path, host, adapter=adapter, clock=adapter.clock, deadline_seconds=30)
+    assert adapter.calls["get_object"] == 3  # 120 s, and what is begun is ended
+    sent = channels(outcome)
+    assert {sent[name] for name in ("run", "comment", "summary", "outputs")} == {"sent"}, outcome.report.receipts
+    [run], [comment] = adapter.runs.values(), host.comments["42"]
+    assert run.state is RunState.ERROR and ("actions: read" in html.unescape(comment.body)) == fails

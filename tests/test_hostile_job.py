@@ -51,8 +51,8 @@ class TestPlantedInTheStagingFolder:
             (mark / "held").mkdir(parents=True)
         else:
             build = json.dumps([PUSH.platform, PUSH.build_id, PUSH.attempt, PUSH.job_id, PUSH.job_name])
-            facts = {"build": build, "base": None, "read": float("inf"), "left": 0, "waiting": [], "own": 0}
-            mark.write_text("[" * 200_000 if kind == "deep" else json.dumps(facts))
+            endless = '{"build": %s, "base": null, "read": Infinity, "left": 0, "waiting": [], "own": 0}'
+            mark.write_text("[" * 200_000 if kind == "deep" else endless % json.dumps(build))
         outcome = report(tmp_path, RED, adapter=job(FakeHost(), PUSH), context=PUSH)
         assert receipt_of(outcome, "history").state == "sent"
         assert outcome.warnings == ()

@@ -321,9 +321,12 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, damage: Any):
 def test_a_bundle_of_another_commit_is_left_out(tmp_path: Path):
     host = host_with(PULL)
     give(host, with_record(bundle_bytes(tmp_path), sha="d" * 40))
-    with pytest.raises(ResultsError, match="another commit"):
-        published(tmp_path, host)
-    assert not any(host.comments.values())
+    outcome, adapter = published(tmp_path, host, enable_history_tracking=True)
+    assert outcome.report.state is RunState.ERROR and outcome.exit_code == 3
+    [run], [comment] = adapter.runs.values(), host.comments["42"]
+    assert run.state is RunState.ERROR and run.commit_sha == HEAD
+    assert "another commit" in comment.body
+    assert channels(outcome)["history"] == "skipped"  # there is nothing to remember
 
 
 ODD_FACTS: list[Any] = [
@@ -393,8 +396,8 @@ def test_a_bundle_too_large_is_refused_where_it_is_read(tmp_path: Path):
     path = tmp_path / f"huge{SUFFIX}"
     with path.open("wb") as stream:
         stream.truncate(LIMITS.packed + 1)
-    with pytest.raises(ResultsError, match="larger than"):
-        published(tmp_path, host_with(PULL), [path])
+    outcome, _ = published(tmp_path, host_with(PULL), [path])
+    assert outcome.exit_code == 3 and any("larger than" in warning for warning in outcome.warnings)
 
 
 def test_a_link_among_the_bundles_is_not_followed(tmp_path: Path):
@@ -436,3 +439,14 @@ def test_a_mutated_bundle_is_refused_or_harmless(tmp_path: Path, data: st.DataOb
     except ResultsError:
         return
     assert bytes(raw) == whole.read_bytes()
+
+
+@pytest.mark.parametrize("shards", [(), ("a", "b")])
+def test_a_history_that_cannot_be_saved_counts_for_one_job_as_for_several(tmp_path: Path, shards: tuple[str, ...]):
+    host = host_with(PULL)
+    (tmp_path / "trusted" / "h" / "history.sqlite").mkdir(parents=True)  # a folder where the file belongs
+    for shard in shards or (None,):
+        collected(tmp_path, host, GREEN, **({"shard": shard, "shard_total": 2} if shard else {}))
+    outcome, _ = published(tmp_path, host, enable_history_tracking=True, history_url="h", required_channels=["history"])
+    assert outcome.exit_code == 4
+    assert (tmp_path / "trusted" / "distributed_test_results" / "receipts.json").is_file()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ci_bridge.errors import AuthenticationError, RateLimitedError, TimedOutError, TransientError
-from ci_bridge.retry import Deadline, RetryPolicy, retrying
+from ci_bridge.retry import Deadline, RetryPolicy, WaitingClock, retrying, waiting
 from tests.fakes.clients import Clock
 
 
@@ -56,6 +56,28 @@ def test_nothing_is_slept_past_the_budget() -> None:
     with pytest.raises(TransientError):
         attempt([TransientError("502")] * 50, clock, retries=50, budget=30.0)
     assert sum(clock.slept) < 30.0
+
+
+def test_a_clock_of_waiting_runs_only_meanwhile() -> None:
+    real = Clock()
+    clock = WaitingClock(real)
+    whole = Deadline(10.0, clock)
+    real.now += 100
+    assert whole.remaining == 10.0
+    with waiting(clock):
+        real.now += 2
+        with waiting(clock):  # several at once wait no longer than one
+            real.now += 1
+        assert whole.remaining == 7.0
+        real.now += 1
+    real.now += 100
+    assert whole.remaining == 6.0
+    with pytest.raises(TransientError), waiting(clock):
+        real.now += 20
+        raise TransientError("502")
+    assert whole.remaining == 0.0
+    with waiting(real):
+        assert real() == real.now  # any other clock runs anyway
 
 
 def test_a_share_is_a_part_of_what_is_left_and_never_too_little_to_do_anything() -> None:

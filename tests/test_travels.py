@@ -503,10 +503,12 @@ def test_a_forgotten_run_is_known_to_no_build_any_more(tmp_path: Path) -> None:
     first, _ = report(tmp_path / "one", job(host, PUSH))
     second, _ = report(tmp_path / "two", job(host, replace(PUSH, build_id="701")))
 
+    unknown = "01900000-0000-7000-8000-000000000000"
+
     async def body() -> tuple[bool, bool]:
         (tmp_path / "hand").mkdir()
         async with client_over(job(host, PUSH), tmp_path / "hand", context=PUSH) as client:
-            return await client.forget_run(first.report.run.id), await client.forget_run("unknown")
+            return await client.forget_run(first.report.run.id), await client.forget_run(unknown)
 
     assert run(body()) == (True, False)
     _, receipt = report(tmp_path / "three", job(host, replace(PUSH, build_id="702")))

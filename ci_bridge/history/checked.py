@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sqlite3
 import stat
 import struct
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ci_bridge.atomic import private_folder
 from ci_bridge.errors import HistoryError
 from ci_bridge.history import codes, seal
 from ci_bridge.history.schema import APPLICATION_ID, CONDITIONS, MOST_TESTS, VERSION, expected_schema, schema_of
@@ -113,16 +112,14 @@ def unreadable(path: Path, error: Exception) -> HistoryError:
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    try:
-        folder = tempfile.mkdtemp(prefix="ci-bridge-")
-    except OSError as error:
-        raise HistoryError(
-            f"no folder for temporary files is writable: {error.strerror}", hint="set TMPDIR to one that is"
-        ) from error
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder("history"))
+        except OSError as error:
+            raise HistoryError(
+                f"no folder for temporary files is writable: {error.strerror}", hint="set TMPDIR to one that is"
+            ) from error
+        yield folder
 
 
 def _copy(source: io.FileIO, target: BinaryIO, size: int) -> None:

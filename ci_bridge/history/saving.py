@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ci_bridge.atomic import unfinished_file
 from ci_bridge.errors import HistoryError
 
 _POLL = 0.02  # seconds between two tries for the lock
@@ -56,7 +56,13 @@ def unwritable(path: Path, error: OSError) -> HistoryError:
 def _acquire(lock: Path, patience: float) -> int:
     end = time.monotonic() + patience
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError:
+            # Not replaced: two who do so at once would each hold a lock of their own.
+            if lock.is_symlink() or lock.is_dir():
+                raise HistoryError(f"{lock} is no lock of ours but a link or a folder", hint="remove it") from None
+            raise
         try:
             if _try_lock(descriptor) and _is_at(lock, descriptor):
                 return descriptor
@@ -105,22 +111,18 @@ def fresh_file(path: Path) -> Iterator[Path]:
     Call it with the lock held: what an earlier writer left when it was killed is removed first.
     """
     prefix = f".{path.name}.new-"
-    try:
-        for leftover in path.parent.glob(f"{_literal(prefix)}*"):
-            leftover.unlink(missing_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
-        os.close(descriptor)
-        fresh = Path(name)
-        with contextlib.suppress(OSError):
-            fresh.chmod(_mode_like(path))
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        yield fresh
-    finally:
-        for leftover in (fresh, fresh.with_name(fresh.name + "-journal")):
+    with contextlib.ExitStack() as stack:
+        try:
+            for leftover in path.parent.glob(f"{_literal(prefix)}*"):
+                leftover.unlink(missing_ok=True)
+            descriptor, name = stack.enter_context(unfinished_file(path.parent, prefix))
+            os.close(descriptor)
+            fresh = Path(name)
             with contextlib.suppress(OSError):
-                leftover.unlink()
+                fresh.chmod(_mode_like(path))
+        except OSError as error:
+            raise unwritable(path, error) from error
+        yield fresh
 
 
 def _literal(text: str) -> str:

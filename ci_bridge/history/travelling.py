@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ci_bridge.atomic import private_folder
 from ci_bridge.errors import AuthenticationError, HistoryError, NotFoundError, PermissionDeniedError, PlatformError
 from ci_bridge.history.checked import Deadline, Limits, NewerHistoryError, open_checked, private_copy
 from ci_bridge.history.envelope import DamagedObjectError, Packer, UnsignedObjectError, unpack
@@ -179,8 +179,8 @@ class TravellingHistory:
         for old in (self.cache, previous_of(self.cache)):
             old.unlink(missing_ok=True)
         # Half of a history would be taken for the whole, so it gets its name at the end.
-        with tempfile.TemporaryDirectory(prefix=".history-", dir=self.cache.parent) as folder:
-            fresh = Path(folder, "history.sqlite")
+        with private_folder("history", self.cache.parent) as folder:
+            fresh = folder / "history.sqlite"
             reading = self._fetch(fresh, pull_request=pull_request)
             if turn != self._turn:
                 raise HistoryError("reading the store took too long and was begun again")

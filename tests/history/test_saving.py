@@ -178,6 +178,16 @@ def test_waiting_for_another_writer_ends(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_what_stands_in_the_place_of_the_lock_is_named_and_left(tmp_path: Path, kind: str) -> None:
+    path, lock = tmp_path / "history.sqlite", tmp_path / "history.sqlite.lock"
+    lock.symlink_to(tmp_path / "elsewhere") if kind == "link" else lock.mkdir()
+    with pytest.raises(HistoryError, match=r"sqlite\.lock is no lock of ours.*remove it"), History.writing(path):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == [lock.name]
+
+
+@posix
 def test_a_lock_on_a_file_that_its_holder_has_just_removed_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,28 @@ def test_at_most_30_base_runs_are_looked_at(path: Path) -> None:
         assert names(history.view(branch="main", now=NOW)) == [f"run-{day}" for day in range(30)]
 
 
+def test_the_base_runs_of_a_report_are_its_own_however_many_others_there_are(path: Path) -> None:
+    reports = ["T / CI / unit", *["T / CI / lint"] * 35, "T / Nightly / unit", "T / Nightly / unit (2)", 7]
+    with History.writing(path) as history:
+        for place, report in enumerate(reports):
+            one = record(9 - place / 10, f"{report}-{place}", extra={"report": report})
+            history.record(one, rows({"test_a": "P" if place else "F"}))
+    with History.read(path) as history:
+
+        def view(report: str, job: str) -> View:
+            return history.view(branch="main", report=report, kin=("T / ", f" / {job}"), now=NOW)
+
+        own = view("T / CI / unit", "unit")
+        assert names(own) == ["T / CI / unit-0"] == [run.uid for run in own.recent_runs]
+        assert own.baseline is not None and own.baseline.run_id == "T / CI / unit-0"
+        assert own.base_outcomes([identity("test_a")]) == {identity("test_a"): "F"}
+        kin = view("T / Forks / unit", "unit")  # the newest pipeline that has the job
+        assert names(kin) == ["T / Nightly / unit-36"] == [run.uid for run in kin.recent_runs]
+        assert kin.baseline is None
+        other = view("T / CI / renamed", "renamed")
+        assert len(names(other)) == 30 and not other.recent_runs and other.baseline is None
+
+
 def test_outcomes_are_letters_run_by_run(path: Path) -> None:
     for day, letter in ((5, "P"), (4, "F"), (3, "E"), (2, "S"), (1, "R")):
         remember(path, (record(day), {"test_one": letter, "test_all": "P"}))

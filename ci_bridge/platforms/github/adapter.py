@@ -7,7 +7,6 @@ time-outs and errors are the same as everywhere. Facts: GitHub's REST documentat
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from github.IssueComment import IssueComment
 from github.Repository import Repository
 from github.Requester import Requester, RequestsResponse
 
+from ci_bridge.atomic import private_folder
 from ci_bridge.errors import (
     AuthenticationError,
     IncompleteError,
@@ -431,8 +431,8 @@ class GitHubActionAdapter(GitHubAdapter, SupportsUpload):
         if not artifact_names.is_object_name(name):
             raise PlatformError(f"{name!r} is no name of a stored object")
         member = artifact_names.STORE_MEMBER
-        with disk_errors(name), tempfile.TemporaryDirectory(prefix="ci-bridge-object-") as folder:
-            path = Path(folder, member)
+        with disk_errors(name), private_folder("object") as folder:
+            path = folder / member
             path.write_bytes(data)
             # Not compressed: what is stored is so already.
             done = store(self._service, path, name, member, retention_days, compress=False)

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TextIO
 
+from ci_bridge.atomic import private_folder
 from ci_bridge.errors import PermissionDeniedError, PlatformError
 from ci_bridge.models import Artifact, BuildContext
 from ci_bridge.platforms._http import ConflictError
@@ -175,8 +175,8 @@ def store(
     Raises:
         PlatformError: The service refuses or fails.
     """
-    with disk_errors(name), tempfile.TemporaryDirectory(prefix="ci-bridge-zip-") as folder:
-        archive = Path(folder, "artifact.zip")
+    with disk_errors(name), private_folder("zip") as folder:
+        archive = folder / "artifact.zip"
         single_zip.pack(path, member, archive, compress=compress)
         for attempt in range(1, _ATTEMPTS):
             try:

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from ci_bridge.client import Client
-from ci_bridge.models import Credentials, PullRequest
+from ci_bridge.models import Credentials, PullRequest, RunState
 from ci_bridge.platforms.github import connect, read_context
 from ci_bridge.protocols import Trigger, capabilities_of
-from ci_bridge.publishing import SUFFIX, Collection
+from ci_bridge.publishing import READ_SECONDS, SUFFIX, Collection
 from ci_bridge.reporting import ReportOutcome
-from tests.fakes.clients import client_over
+from tests.fakes.clients import Clock, client_over
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_env import HEAD, job_environment
 from tests.fakes.github_state import Run
+from tests.fakes.leaping import LeapingLoop, LoopClock, hanging, run_leaping
 from tests.platforms.github.opened import job_folder, open_job
 
 RED = (
@@ -49,10 +50,14 @@ def collected(github: FakeGitHub, tmp_path: Path, run: Run, *, uploads: bool, to
     return asyncio.run(go())
 
 
-def client(env: Mapping[str, str], folder: Path, **config: Any) -> AbstractAsyncContextManager[Client]:
+def client(
+    env: Mapping[str, str], folder: Path, clock: Clock | None = None, **config: Any
+) -> AbstractAsyncContextManager[Client]:
     settings = {"enable_history_tracking": False, **config}
     adapter = connect(env, Credentials(directory=folder / "distributed_test_results"))
-    return client_over(adapter, folder, context=read_context(env), config=settings, env=env, platform="github")
+    return client_over(
+        adapter, folder, context=read_context(env), config=settings, env=env, clock=clock, platform="github"
+    )
 
 
 def published(github: FakeGitHub, tmp_path: Path, **job: Any) -> ReportOutcome:
@@ -161,3 +166,34 @@ def test_the_same_branch_of_another_fork_is_not_taken_for_the_one_that_was_built
 def test_the_bundles_name_is_one_that_publish_looks_for(tmp_path: Path, github: FakeGitHub) -> None:
     collection = collected(github, tmp_path, a_forks_run(github), uploads=True)
     assert collection.path.name.startswith("ci-bridge-bundle-") and collection.path.name.endswith(SUFFIX)
+
+
+def test_what_cannot_be_used_is_an_error_on_the_commit_that_says_why(github: FakeGitHub, tmp_path: Path) -> None:
+    run = a_forks_run(github)
+    for number in range(2):
+        github.add_artifact(f"ci-bridge-bundle-{number}", b"PK rubbish", run)
+    outcome = published(github, tmp_path)
+    assert outcome.report.state is RunState.ERROR and outcome.exit_code == 3
+    [check], [comment] = github.check_runs, comments(github)
+    assert check.conclusion == "failure" and check.sha == HEAD
+    assert "2 files could not be read" in comment
+    assert "left out" in comment and "left out" in (check.summary or "") + (check.text or "")
+
+
+def test_bundles_that_hang_leave_the_deliveries_their_time(github: FakeGitHub, tmp_path: Path) -> None:
+    run = a_forks_run(github)
+    collected(github, tmp_path, run, uploads=True)
+    folder = job_folder(tmp_path)
+    env = job_environment(github, folder, "workflow_run")
+
+    async def body(loop: LeapingLoop, clock: LoopClock) -> tuple[ReportOutcome, float]:
+        github.blobs.inject(hanging(loop))
+        async with client(env, folder / "workspace", clock, deadline_seconds=20) as one:
+            begun = clock()
+            return await one.publish(), clock() - begun
+
+    outcome, seconds = run_leaping(body)
+    states = {receipt.channel: receipt.state for receipt in outcome.report.receipts}
+    assert {states[name] for name in ("outputs", "summary", "run", "comment")} == {"sent"}, outcome.report.receipts
+    assert "no answer within" in comments(github)[0]
+    assert seconds < READ_SECONDS + 20 + 1

@@ -108,6 +108,19 @@ def test_two_endpoints_that_hang_leave_time_for_what_works(
     assert seconds < BUDGET + 1
 
 
+@pytest.mark.parametrize("formats", [["json", "html", "markdown"], ["json", "junit", "markdown"]])
+def test_an_artifact_store_that_hangs_is_waited_for_once_and_not_file_by_file(
+    github: FakeGitHub, tmp_path: Path, formats: list[str]
+) -> None:
+    config: dict[str, Any] = {"result_format": formats, "enable_history_tracking": False}
+    outcome, seconds = hanging_report(github, tmp_path, ["artifact service"], **config)
+    uploads = receipt(outcome, "artifacts")
+    assert uploads.state == "failed" and "no answer within" in uploads.reason
+    assert "so not tried: report." in uploads.reason and "report.md" in uploads.reason
+    assert sum(line.fault == "hanging" for line in github.results.log) == 1
+    assert seconds <= BUDGET / 2 + 1
+
+
 def test_with_everything_hanging_the_job_ends_in_time_and_what_is_local_is_there(
     github: FakeGitHub, tmp_path: Path
 ) -> None:
