@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +13,13 @@ from typing import Any
 
 from ci_bridge.arguments import uuid7
 from ci_bridge.atomic import read_small, write_atomically
+from ci_bridge.errors import HistoryError
 from ci_bridge.models import BuildContext
 
 _MOST_NAMES = 20
+
+_PATIENCE = 10.0
+"""Seconds to wait for other processes of the job that are at the mark: each is for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +45,43 @@ class RunMark:
         return cls(directory / "current-run.json", build, shard, name)
 
     def begin(self, now: datetime) -> str:
-        """The id for a report: that of the run which numbers and files were already recorded for, else a new one."""
-        facts = self._read()
-        if facts and not facts["completed"]:
-            return str(facts["id"])
-        return self._write(uuid7(now), completed=False, after=facts["names"] if facts else ())
+        """The id for a report: that of the run which numbers and files were already recorded for, else a new one.
+
+        One report takes it: of several at once each gets an id of its own.
+        """
+        with self._alone():
+            facts = self._read()
+            run_id = uuid7(now) if facts is None or facts["taken"] else facts["id"]
+            return self._write(run_id, taken=True, after=facts["names"] if facts else ())
 
     def join(self, now: datetime) -> str:
         """The id for a number or a file: that of this build's newest run, else a new one."""
-        facts = self._read()
-        return str(facts["id"]) if facts else self._write(uuid7(now), completed=False)
+        with self._alone():
+            facts = self._read()
+            return str(facts["id"]) if facts else self._write(uuid7(now), taken=False)
 
     def finish(self, run_id: str) -> bool:
-        """The report is made: the next one is another run.
+        """The report is made.
 
         Returns:
             True if an earlier step of this job has made one under the same name, so that this one took its place.
         """
-        facts = self._read()
-        earlier = facts["names"] if facts else []
-        self._write(run_id, completed=True, after=[*earlier, self.name])
-        return bool(self.build) and self.name in earlier
+        with self._alone():
+            facts = self._read() or {"id": "", "taken": True, "names": []}
+            # Ids are in the order of time: a report that was begun meanwhile stays the newest run.
+            newest = max(run_id, facts["id"])
+            self._write(newest, taken=facts["taken"] or newest == run_id, after=[*facts["names"], self.name])
+        return bool(self.build) and self.name in facts["names"]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes of the job from the mark; where the folder does not allow it, nobody is kept from it."""
+        from ci_bridge.history.saving import locked
+
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(HistoryError):
+                stack.enter_context(locked(self.path, _PATIENCE))
+            yield
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -75,11 +95,11 @@ class RunMark:
             return None
         names = facts.get("names")
         known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        return {"id": facts["id"], "completed": facts.get("completed") is not False, "names": known}
+        return {"id": facts["id"], "taken": facts.get("taken") is not False, "names": known}
 
-    def _write(self, run_id: str, *, completed: bool, after: Iterable[str] = ()) -> str:
+    def _write(self, run_id: str, *, taken: bool, after: Iterable[str] = ()) -> str:
         names = list(dict.fromkeys(after))[-_MOST_NAMES:]
-        facts = {"id": run_id, "build": self.build, "shard": self.shard, "completed": completed, "names": names}
+        facts = {"id": run_id, "build": self.build, "shard": self.shard, "taken": taken, "names": names}
         # Where nothing can be written, each process is a run of its own; the report says that the folder is unwritable.
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)

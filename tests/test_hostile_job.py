@@ -77,7 +77,7 @@ class TestPlantedInTheStagingFolder:
 class TestTheMarkOfTheRun:
     def test_a_pull_request_cannot_replace_a_run_of_main(self, tmp_path: Path) -> None:
         main = report(tmp_path, GREEN)
-        planted = {"id": main.report.run.id, "build": "777", "shard": "", "completed": False}
+        planted = {"id": main.report.run.id, "build": "777", "shard": "", "taken": False}
         mark_of(tmp_path).write_text(json.dumps(planted))
         for build in ("777", "778"):
             outcome = report(tmp_path, RED, context=replace(PULL_REQUEST, build_id=build))
@@ -98,9 +98,9 @@ class TestTheMarkOfTheRun:
     @pytest.mark.parametrize(
         "planted",
         [
-            '{"id": "x\\nreport-path=/etc/passwd", "build": "1", "shard": "", "completed": false}',
-            '{"id": "../../../x", "build": "1", "shard": "", "completed": false}',
-            json.dumps({"id": str(uuid.uuid4()), "build": "1", "shard": "", "completed": False}),
+            '{"id": "x\\nreport-path=/etc/passwd", "build": "1", "shard": "", "taken": false}',
+            '{"id": "../../../x", "build": "1", "shard": "", "taken": false}',
+            json.dumps({"id": str(uuid.uuid4()), "build": "1", "shard": "", "taken": False}),
             '{"id": 5}',
             "[" * 100_000,
             "[]",
@@ -132,6 +132,28 @@ class TestTheMarkOfTheRun:
         mark.finish(first)
         assert mark.join(now) == first and mark.begin(now) != first
         assert RunMark(tmp_path / "m.json", "another", "").join(now) != first
+
+    def test_reports_that_overlap_are_runs_of_their_own(self, tmp_path: Path) -> None:
+        from datetime import UTC, datetime, timedelta
+
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        mark = RunMark(tmp_path / "m.json", "build", "", "unit")
+        numbers = mark.join(now)
+        first, second = mark.begin(now), mark.begin(now + timedelta(seconds=1))
+        assert first == numbers != second
+        assert mark.join(now) == second  # what is recorded now belongs to the newest run, whoever ends first
+        assert not mark.finish(second)
+        assert mark.finish(first)  # it took the place of the other one, which has the same name
+        assert mark.join(now) == second
+
+    @pytest.mark.skipif(os.name == "nt", reason="a lock of POSIX")
+    def test_a_planted_lock_stops_nothing(self, tmp_path: Path) -> None:
+        from datetime import UTC, datetime
+
+        (tmp_path / "m.json.lock").symlink_to(tmp_path / "elsewhere")
+        mark, now = RunMark(tmp_path / "m.json", "build", ""), datetime(2026, 1, 1, tzinfo=UTC)
+        assert mark.begin(now) == mark.join(now) != mark.begin(now)
+        assert not (tmp_path / "elsewhere").exists()
 
 
 class TestTheStagingFolder:
@@ -406,7 +428,7 @@ class TestRacesAndBadValues:
     def test_a_slow_save_of_the_history_is_not_cut_short(self, tmp_path: Path) -> None:
         outcome = report(tmp_path, GREEN, config={"deadline_seconds": 0})
         assert receipt_of(outcome, "history").state == "sent"
-        assert receipt_of(outcome, "summary").state == "failed"
+        assert receipt_of(outcome, "artifacts").state == "failed"
 
     def test_a_branch_without_a_past_is_compared_with_the_default_branch(self, tmp_path: Path) -> None:
         report(tmp_path, GREEN)

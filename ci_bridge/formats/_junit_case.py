@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ci_bridge.formats.plugin import CappedText
 from ci_bridge.models import Attempt, Outcome, Row
 
@@ -82,14 +84,24 @@ class OpenCase:
                 self.stated = dropped.outcome
         self.results.append(result)
 
+    def add_directive(self, property: dict[str, str]) -> None:  # noqa: A002 - the element's own name
+        """Take TAP's ``skip`` or ``todo``, which node-tap writes as a property of the case."""
+        name, value = property.get("name", ""), property.get("value", "")
+        if name in ("skip", "todo") and value != "false":
+            self.add(Result("skipped", {"type": name, "message": "" if value == "true" else value}, len(value)))
+
 
 def settle(case: OpenCase) -> tuple[Attempt, tuple[Attempt, ...]]:
     """The last attempt of a case and the earlier ones, from its result elements.
 
     Surefire writes a test that passed in the end with ``flaky…`` elements only, and one that failed to the end with
-    ``failure`` or ``error`` for the first attempt and ``rerun…`` for the later ones.
+    ``failure`` or ``error`` for the first attempt and ``rerun…`` for the later ones. What Node.js and node-tap call a
+    todo may fail without any harm.
     """
     stated = case.stated
+    if todo := next((result for result in case.results if result.kind == "skipped" and result.type == "todo"), None):
+        reason = "" if todo.message == "true" else todo.message
+        return replace(todo.attempt(), message=f"todo: {reason}".removesuffix(": ")), ()
     if len(case.results) == 1 and stated is None and case.results[0].kind in FINAL:
         return case.results[0].attempt(), ()
     final = [result.attempt() for result in case.results if result.kind in FINAL]

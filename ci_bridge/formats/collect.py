@@ -3,10 +3,11 @@
 Of a passed case only a 64-bit hash of its identity stays in memory. Python's string hash is keyed with a secret per
 process, so nobody can craft names that fall together; by chance two of five million do with probability 10⁻⁶.
 
-A test seen again in the same file is a further attempt. Seen again in another file it is one only if something shows
-that this file is a rerun of the other (:mod:`ci_bridge.formats._reruns`): two legs of a matrix or two modules of a
-build may have tests of one name. Otherwise the test counts once, with the worst of its outcomes, so that a success in
-one place never hides a failure in another.
+A test seen again in the same part of a file is a further attempt, unless it looks like a repetition
+(:mod:`ci_bridge.formats._repeats`); in another part of the file it is another test. Seen again in another file it is an
+attempt only if something shows that this file is a rerun of the other (:mod:`ci_bridge.formats._reruns`): two legs of a
+matrix or two modules of a build may have tests of one name. Otherwise the test counts once, with the worst of its
+outcomes, so that a success in one place never hides a failure in another.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from typing import TYPE_CHECKING
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats._clean import Cleaner, Mask, fitted, sane, text_size
+from ci_bridge.formats._repeats import Key, Repeats, attempt_of, without_luck
 from ci_bridge.formats._reruns import Execution
 from ci_bridge.formats._spool import Cases, CaseStore, Spool
-from ci_bridge.formats.plugin import Limits, clean_text
+from ci_bridge.formats.plugin import Limits, Part, clean_text
 from ci_bridge.models import (
     SEPARATOR,
-    Attempt,
     Case,
     FileState,
     InputFile,
@@ -51,7 +52,6 @@ _MOST_ATTEMPTS = 20
 _MOST_NOTES = 5
 _RANK = {Outcome.SKIPPED: 0, Outcome.PASSED: 1, Outcome.FAILED: 2, Outcome.ERROR: 3}
 _SEVERAL = -1
-_Key = tuple[tuple[str, ...], str, str, str]
 
 
 class Collected:
@@ -110,6 +110,7 @@ class Collected:
         self._cut_cases = 0
         self._seconds = 0.0
         self._started = None
+        self._repeats = Repeats()
 
     def start_file(self, started: datetime | None) -> None:
         """Say when the run that wrote the next file began; not needed where nothing is known."""
@@ -124,6 +125,7 @@ class Collected:
             error: What stopped the parser, None if it read the file to its end.
         """
         self._settle()
+        self._judge_repetition()
         self._compare(Execution(path, self._started, self._seconds))
         path = self._cleaner.hidden(path)
         notes = [text if count == 1 else f"{text} ({count} times)" for text, count in self._file_notes.items()]
@@ -185,6 +187,11 @@ class Collected:
         """A name fit to be kept: clean, within its cap, and without half a secret at its end."""
         return self._cleaner.name(text)
 
+    def part(self, part: Part | None) -> None:
+        if self._waiting:
+            self._settle()
+        self._repeats.part = part
+
     def note(self, text: str) -> None:
         if text in self._file_notes or len(self._file_notes) < 1000:
             self._file_notes[text] = self._file_notes.get(text, 0) + 1
@@ -217,6 +224,7 @@ class Collected:
             self._passed |= hashes
             if self._executions:
                 self._fresh |= hashes
+            self._repeats.enter(hashes)
         if not rows:
             return
         self._duration += seconds
@@ -233,10 +241,14 @@ class Collected:
     def _one_by_one(self, rows: list[Row]) -> list[Row]:
         """The slow way for batches in which an identity occurs again: the rows that are new."""
         new = []
-        for row in rows:
-            key = _identity(row)
+        for given in rows:
+            row, key = given, _identity(given)
+            if (name := self._name_here(key)) != key[3]:
+                row = (*row[:3], name, *row[4:])
+                key = _identity(row)
             code = hash(key)
             if code in self._passed and code not in self._store and code not in self._again:
+                self._note_again(code)
                 continue  # passed again
             if code in self._passed or any(code in known for known in self._by_outcome.values()):
                 self._repeated(code, key, _case_of_key(key, row))
@@ -251,6 +263,8 @@ class Collected:
     # -- all other cases, one at a time ------------------------------------------------------------------------------
 
     def _take(self, case: Case) -> None:
+        if (name := self._name_here((case.suite, case.classname, case.file, case.name))) != case.name:
+            case = replace(case, name=name)
         key = (case.suite, case.classname, case.file, case.name)
         code = hash(key)
         self._seconds += case.duration
@@ -279,18 +293,48 @@ class Collected:
         if self._executions:
             self._fresh.add(code)
 
+    def _name_here(self, key: Key) -> str:
+        """The name under which a case of this part of the file counts."""
+        if self._repeats.part is None:
+            return key[3]
+        return self._cleaner.name(self._repeats.name_of(hash(key), key, self._is_of_this_file))
+
+    def _is_of_this_file(self, code: int) -> bool:
+        if self._executions:
+            return code in self._fresh or code in self._again
+        return any(code in known for known in self._by_outcome.values())
+
+    def _note_again(self, code: int) -> None:
+        if not self._executions or code in self._fresh:
+            self._repeats.again(code, has_passed=code in self._passed)
+
     # -- cases that were seen before ---------------------------------------------------------------------------------
 
-    def _repeated(self, code: int, key: _Key, new: Case) -> None:
+    def _repeated(self, code: int, key: Key, new: Case) -> None:
         """Take a known case again. A skip is no execution: it changes nothing and counts for nothing."""
+        self._note_again(code)
         if new.outcome is Outcome.SKIPPED:
             return
         if self._executions and code not in self._fresh:
             # Whether an earlier file's case and this one are attempts of one test is decided when this file is read.
             earlier = self._again.get(code) if code in self._again else None
-            self._again.put(code, self._joined(new, earlier) if earlier else new)
+            self._again.put(code, without_luck(self._joined(new, earlier)) if earlier else new)
         else:
-            self._merge(code, key, new)
+            self._put(code, key, without_luck(self._merged(code, new)))
+
+    def _judge_repetition(self) -> None:
+        """Let the failures of a file that is no retry count."""
+        red = 0
+        for code in self._repeats.repetition(len(self._fresh) if self._executions else self._total()):
+            if code in self._passed and code in self._store and (case := self._store.get(code)).is_flaky:
+                red += 1
+                key = (case.suite, case.classname, case.file, case.name)
+                self._put(code, key, without_luck(case, is_retried=False))
+        if red:
+            self.note(
+                "every test was executed again, those that had passed too, so it was no retry: "
+                f"{red} that failed and passed count as failed"
+            )
 
     def _compare(self, execution: Execution) -> None:
         """Decide on the cases of a file that earlier files have too."""
@@ -300,7 +344,7 @@ class Collected:
             key = (new.suite, new.classname, new.file, new.name)
             place = self._red_in.get(code, _SEVERAL)
             if place != _SEVERAL and execution.is_rerun_of(self._executions[place]):
-                self._merge(code, key, new)
+                self._put(code, key, self._merged(code, new))
             else:
                 differ += self._keep_the_worst(code, key, new)
         if differ:
@@ -314,7 +358,7 @@ class Collected:
             self._again.close()
             self._again = CaseStore(self._limits.kept_text)
 
-    def _keep_the_worst(self, code: int, key: _Key, new: Case) -> bool:
+    def _keep_the_worst(self, code: int, key: Key, new: Case) -> bool:
         """Take a case of another execution that has the same name; True if one failed and the other did not."""
         before = next(outcome for outcome, known in self._by_outcome.items() if code in known)
         old = self._store.get(code) if code in self._store else None
@@ -325,39 +369,36 @@ class Collected:
                 f"Also {other.outcome} in another file: {other.message}".rstrip(": "),
                 other.details,
             ]
-            self._put(code, key, before, replace(worse, details="\n\n".join(filter(None, texts))))
+            self._put(code, key, replace(worse, details="\n\n".join(filter(None, texts))))
             self._red_in[code] = _SEVERAL
             return False
         if _RANK[new.outcome] > _RANK[before] or (new.outcome is before and new.attempts and old is None):
             if old is None:
                 self._unmeasured[code] = False
-            self._put(code, key, before, new)
+            self._put(code, key, new)
         return new.is_failure or (before in (Outcome.FAILED, Outcome.ERROR) and new.outcome is Outcome.PASSED)
 
-    def _merge(self, code: int, key: _Key, new: Case) -> None:
-        """Take a further attempt of a known case."""
-        before = next(outcome for outcome, known in self._by_outcome.items() if code in known)
+    def _merged(self, code: int, new: Case) -> Case:
+        """A further attempt of a known case with all earlier ones."""
         if code in self._store:
-            new = self._joined(new, self._store.get(code))
-        else:
-            is_attempt = before is Outcome.PASSED
-            self._unmeasured[code] = is_attempt
-            new = self._joined(new, Case("", outcome=before)) if is_attempt else new
-        self._put(code, key, before, new)
+            return self._joined(new, self._store.get(code))
+        self._unmeasured[code] = is_attempt = code in self._passed
+        return self._joined(new, Case("", outcome=Outcome.PASSED)) if is_attempt else new
 
     def _joined(self, new: Case, old: Case) -> Case:
         """The last attempt of a case with all earlier ones."""
-        attempts = (*old.attempts, _attempt_of(old), *new.attempts)
+        attempts = (*old.attempts, attempt_of(old), *new.attempts)
         if len(attempts) > _MOST_ATTEMPTS:
             attempts = (*attempts[: _MOST_ATTEMPTS // 2], *attempts[-_MOST_ATTEMPTS // 2 :])
             self.note(f"a case has more than {_MOST_ATTEMPTS} attempts; those in the middle are left out")
         return replace(new, attempts=attempts)
 
-    def _put(self, code: int, key: _Key, before: Outcome, case: Case) -> None:
+    def _put(self, code: int, key: Key, case: Case) -> None:
         """Let a case take the place of what is known of it."""
         if code in self._store:
             self._duration -= self._store.get(code).duration
-        self._by_outcome[before].discard(code)
+        for known in self._by_outcome.values():
+            known.discard(code)
         self._by_outcome[case.outcome].add(code)
         if case.is_failure:
             self._red_in[code] = len(self._executions)
@@ -372,7 +413,7 @@ class Collected:
         elif case.duration > self._slow_floor:
             self._rank(key, case.duration)
 
-    def _rank(self, key: _Key, seconds: float) -> None:
+    def _rank(self, key: Key, seconds: float) -> None:
         if seconds <= self._slow_floor:
             return
         self._slowest[identity_of(*key)] = seconds
@@ -489,17 +530,11 @@ class Collected:
         return sum(map(len, self._by_outcome.values()))
 
 
-def _case_of_key(key: _Key, row: Row) -> Case:
+def _case_of_key(key: Key, row: Row) -> Case:
     """A passed row as a case."""
     suite, classname, file, name = key
     extra = row[7]
     return Case(
         name=name, classname=classname, suite=suite, file=file, line=row[4] or None, duration=row[6],
         message=extra[1] if extra else "", output=extra[3] if extra else "", error_output=extra[4] if extra else "",
-    )  # fmt: skip
-
-
-def _attempt_of(case: Case) -> Attempt:
-    return Attempt(
-        case.outcome, case.duration, case.type, case.message, case.details, case.output, case.error_output
     )  # fmt: skip

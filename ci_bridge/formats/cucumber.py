@@ -3,7 +3,9 @@
 The worst step decides: ``failed`` and ``ambiguous`` are failures, and so are ``undefined`` and ``pending``, because the
 Cucumbers of today end with a failure for them (``strict`` has become the default or the only mode). A scenario whose
 steps were skipped without a failure is skipped. Hooks count like steps; a background that is listed on its own belongs
-to the scenario after it. The examples of an outline share their name, so their line is part of it.
+to the scenario after it. The examples of an outline share their name, so their line is part of it, and so is that of
+any two scenarios of one name. A scenario seen again in one feature is a further attempt (Cucumber for Ruby); in a
+feature that the document has had before it is another test (another browser, another process).
 
 Source of the fields: https://github.com/cucumber/cucumber-json-schema, and behave's ``formatter/json.py``, whose
 durations are seconds where Cucumber's are nanoseconds.
@@ -24,7 +26,7 @@ from ci_bridge.formats._values import (
     text_of,
     whole_cases,
 )
-from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
+from ci_bridge.formats.plugin import CappedText, Format, Part, Sink, Source
 from ci_bridge.models import Case, Outcome
 
 _SNIFF = re.compile(rb'\[\s*\{(?=.*"elements"\s*:\s*\[)(?=.*"keyword"\s*:)', re.DOTALL)
@@ -109,6 +111,7 @@ class _Reader:
     def __init__(self, source: Source, sink: Sink) -> None:
         self._limit = source.limits.text
         self._sink = sink
+        self._features: set[tuple[str, str]] = set()
 
     def document(self, document: object) -> None:
         for feature in list_of(document):
@@ -118,6 +121,8 @@ class _Reader:
     def _feature(self, feature: dict[str, Any]) -> None:
         file, _ = _place(feature)
         title = text_of(feature.get("name"))
+        self._sink.part(Part() if (file, title) in self._features else None)
+        self._features.add((file, title))
         elements = list(dicts_of(feature.get("elements")))
         lines: dict[str, set[int]] = {}
         for element in elements:
@@ -128,7 +133,7 @@ class _Reader:
                 background = list_of(element.get("steps"))
                 continue
             name, line = text_of(element.get("name")), _place(element)[1]
-            if element.get("location") is None and (len(lines[name]) > 1 or _is_outline(element)):
+            if len(lines[name]) > 1 or (element.get("location") is None and _is_outline(element)):
                 name = f"{name} (line {line})"
             self._scenario((title,) if title else (), file, name or f"line {line}", line, element, background)
             background = []

@@ -1,7 +1,8 @@
 """Reads Cucumber Messages (``--format message``): one envelope a line. Retried scenarios become attempts.
 
 Statuses count as in :mod:`ci_bridge.formats.cucumber`. A scenario that began but never ended, or
-that passed although steps of it never ended, is an error, and so is a run that failed without a failing scenario.
+that passed although steps of it never ended, is an error, and so is a run that failed without a failing scenario. A
+scenario that failed, was not retried and is executed again (two streams in one file) stays failed.
 
 Source of the envelopes: https://github.com/cucumber/messages
 """
@@ -36,6 +37,8 @@ class _Execution:
     pickle: str
     names: dict[str, str]
     steps: Steps
+    is_retry: bool = False
+    will_be_retried: bool = False
     ended: int = 0  # steps
 
 
@@ -60,6 +63,7 @@ class _Reader:
         self._finished = False
         self._success: object = None
         self._red: set[str] = set()  # pickles whose last execution failed
+        self._lost: set[tuple[str, str]] = set()  # files and names of scenarios that failed and were not retried
         self._unknown = 0  # scenarios that ended and never began
 
     def envelope(self, envelope: dict[str, Any]) -> None:
@@ -75,11 +79,16 @@ class _Reader:
                 case "testCaseStarted":
                     pickle, names = self._cases.get(text_of(dict_of(body).get("testCaseId")), ("", {}))
                     check_running(len(self._running))
-                    self._running[text_of(dict_of(body).get("id"))] = _Execution(pickle, names, Steps(self._limit))
+                    self._running[text_of(dict_of(body).get("id"))] = _Execution(
+                        pickle, names, Steps(self._limit), is_retry=int_of(dict_of(body).get("attempt")) > 0
+                    )
                 case "testStepFinished":
                     self._step(dict_of(body))
                 case "testCaseFinished":
-                    self._deliver(text_of(dict_of(body).get("testCaseStartedId")))
+                    execution = text_of(dict_of(body).get("testCaseStartedId"))
+                    if execution in self._running:
+                        self._running[execution].will_be_retried = dict_of(body).get("willBeRetried") is True
+                    self._deliver(execution)
                 case "testRunHookFinished":
                     self._run_hook(dict_of(dict_of(body).get("result")))
                 case "testRunFinished":
@@ -159,6 +168,11 @@ class _Reader:
         if line and (known.is_example or self._shared[file, name] > 1):
             name = f"{name} (line {line})"
         title = self._features.get(file, "")
+        if steps.outcome in (Outcome.FAILED, Outcome.ERROR):
+            if not running.will_be_retried:
+                self._lost.add((file, name))
+        elif (file, name) in self._lost and not running.is_retry:
+            return
         steps.deliver(self._sink, (title,) if title else (), file, name, line)
 
 

@@ -1,7 +1,8 @@
 """Reads the JSON reporter of ``dart test`` and ``flutter test --machine``: one event a line.
 
 Hidden tests (a file that loaded) are no cases; one that failed is. A test that began but never ended is an error, and
-so is a run that says it failed without a failing test. Output without the last event was cut.
+so is a run that says it failed without a failing test. Output without the last event was cut. Retries are not in the
+events, so a name seen again is another test.
 
 Source of the events: https://github.com/dart-lang/test/blob/master/pkgs/test/doc/json_reporter.md
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_bridge.errors import ResultsError
+from ci_bridge.formats._distinct import Distinct
 from ci_bridge.formats._values import check_running, dict_of, duration_of, first_line, int_of, read_events, text_of
 from ci_bridge.formats.plugin import CappedText, Format, Sink, Source
 from ci_bridge.models import Case, Outcome
@@ -43,6 +45,7 @@ class _Reader:
     def __init__(self, source: Source, sink: Sink) -> None:
         self._limit = source.limits.text
         self._sink = sink
+        self._names = Distinct(source.limits.cases)
         self._suites: dict[int, tuple[str, str]] = {}  # id -> path, platform
         self._platforms: dict[str, str] = {}  # path -> the platform that met it first
         self._running: dict[int, _Test] = {}
@@ -127,15 +130,16 @@ class _Reader:
 
     def _deliver(self, test: _Test, outcome: Outcome, seconds: float) -> None:
         output = str(test.output)
+        name = self._names.name(test.file, test.name)
         if outcome is Outcome.PASSED and not output:
-            self._sink.passed((), "", test.file, test.name, test.line, seconds)
+            self._sink.passed((), "", test.file, name, test.line, seconds)
             return
         self._red = self._red or outcome in (Outcome.FAILED, Outcome.ERROR)
         details = str(test.details)
         kind = _TYPE.match(details.removeprefix("Exception: "))
         self._sink.add(
             Case(
-                name=test.name,
+                name=name,
                 file=test.file,
                 line=test.line or None,
                 outcome=outcome,

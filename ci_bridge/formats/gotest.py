@@ -2,7 +2,8 @@
 
 A test with subtests is a case beside its subtests, as gotestsum and go-junit-report count. A package that fails
 without a failing test (a build that broke, a panic in ``init``, ``os.Exit``) is an error of its own, and so is a test
-that began but never ended. The same test seen again (``-count``, a rerun) is a further attempt.
+that began but never ended. The same test in a further run of its package (gotestsum's ``--rerun-fails``) is a further
+attempt. Again in the same run (``-count``) it is no retry: Go fails if one execution fails, so the failure counts.
 
 Source of the events: ``go doc test2json`` and ``go help buildjson``.
 """
@@ -40,6 +41,7 @@ class _Package:
     output: CappedText
     running: dict[str, _Test] = field(default_factory=dict)
     red: bool = False
+    failed: set[str] = field(default_factory=set)
 
 
 class _Reader:
@@ -109,6 +111,8 @@ class _Reader:
         self, package: _Package, path: str, name: str, test: _Test | None, outcome: Outcome, seconds: float
     ) -> None:
         text = str(test.text) if test is not None else ""
+        if name in package.failed and outcome is not Outcome.FAILED:
+            return
         if outcome is Outcome.PASSED:
             if text:
                 self._sink.add(Case(name=name, classname=path, duration=seconds, output=text))
@@ -118,6 +122,7 @@ class _Reader:
         kind, message = "", first_line(text)
         if outcome is Outcome.FAILED:
             package.red = True
+            package.failed.add(name)
             parent = package.running.get(name.rpartition("/")[0])
             if parent is not None:
                 parent.failed_children += 1

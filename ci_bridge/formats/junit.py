@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, cast
 
 from ci_bridge.errors import ResultsError
 from ci_bridge.formats._junit_case import FINAL, RANK, RESULTS, WORDS, OpenCase, Result, settle
+from ci_bridge.formats._junit_places import Places
 from ci_bridge.formats._xml import CHUNK, ForbiddenMarkup, Readable, feed, guarded_parser, local_name, root_name
-from ci_bridge.formats.plugin import Format, Sink, Source, clean_name, seconds_of
+from ci_bridge.formats.plugin import Format, Part, Sink, Source, clean_name, seconds_of
 from ci_bridge.models import Case, Outcome, Row
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _CASE = "testcase"
 _READY = [_CASE]
+_UNKNOWN = [""]  # no element has such attributes
 _ROOTS = frozenset({"testsuites", "testsuite", "testcase"})
 _BURIED = re.compile(rb"<(?:[\w.-]+:)?testsuites?[\s>/]")
 _SUITES = frozenset({"testsuite", "testsuites"})
@@ -40,14 +42,23 @@ class _Suite:
     """An open suite: what its cases inherit, and what it claims to hold."""
 
     def __init__(
-        self, path: tuple[str, ...], file: str, attributes: dict[str, str], cases: int, red: int, reruns: int
+        self,
+        path: tuple[str, ...],
+        part: Part | None,
+        file: str,
+        attributes: dict[str, str],
+        cases: int,
+        red: int,
+        reruns: int,
     ) -> None:
         self.path = path
+        self.part = part
         self.file = file
         self.claims = attributes
         self.cases_before = cases
         self.red_before = red
         self.reruns_before = reruns
+        self.has_error_text = False
 
 
 class _Reader:
@@ -72,6 +83,9 @@ class _Reader:
         self._result: Result | None = None
         self._path: tuple[str, ...] = ()
         self._file = ""
+        self._places = Places()
+        self._part: Part | None = None  # of the next case
+        self._told: Part | None = None  # the part that the sink knows of
         self._keys: list[str] = []
         self._pick: Callable[[list[str]], tuple[str, str, str, str, str]] | None = None
         self._states: Callable[[list[str]], tuple[str, str]] | None = None
@@ -79,7 +93,7 @@ class _Reader:
         self._names_need_a_look = False
         self._delivered = 0
         self._red = 0
-        self._reruns = 0  # earlier attempts, which some tools count as tests and failures
+        self._reruns = 0  # earlier attempts and failing todos, which some tools count as tests and failures
         self._unnamed = 0
         self._lies = 0
         self._first_lie = ""
@@ -95,6 +109,7 @@ class _Reader:
         parser = self._parser
         parser.ordered_attributes = True
         parser.XmlDeclHandler = self._declaration
+        self._sink.part(None)
         self._between_cases()
         try:
             feed(parser, self._stream, self._limits, before=self._before_chunk, after=self._after_chunk)
@@ -117,6 +132,7 @@ class _Reader:
             return
         handlers = SimpleNamespace()
         self._parser = cast("XMLParserType", handlers)
+        self._sink.part(None)
         self._between_cases()
         parser = etree.XMLParser(
             target=_Target(handlers), recover=True, resolve_entities=False, load_dtd=False, no_network=True,
@@ -208,7 +224,8 @@ class _Reader:
         self._look_at(tag, attributes)
 
     def _learn(self, keys: list[str]) -> None:
-        """Remember where a case's attributes are; writers put them in the same order all through a file."""
+        """Remember where a case's attributes are; writers put them in the same order all through a suite."""
+        self._tell_part()
         self._keys, self._pick = keys, None
         if len(keys) <= _MOST_ATTRIBUTES:
             at = {key: 2 * index + 1 for index, key in enumerate(keys)}
@@ -229,8 +246,10 @@ class _Reader:
         kind = local_name(tag)
         attributes = _mapping(listed)
         if kind == _CASE:
+            self._tell_part()
             self._open(self._case_of(attributes))
         elif kind in FINAL and self._stack:
+            self._tell_part()
             suite = self._path[-1] if self._path else "test suite"
             self._open(
                 OpenCase((self._path, "", self._file, suite, 0, _PASSED, 0.0, None), None, self._text_limit), kind
@@ -243,15 +262,26 @@ class _Reader:
         if len(self._stack) >= self._limits.depth:
             raise ResultsError(f"elements are nested more than {self._limits.depth} deep")
         if kind not in _SUITES:
+            if kind == "system-err" and self._stack and (suite := self._stack[-1]) is not None:
+                suite.has_error_text = True
             self._stack.append(None)
             return
         if kind == "testsuite" and (name := self._clean(attributes.get("name", ""))):
             self._path = (*self._path, name)
         file = attributes.get("file") or attributes.get("filepath") or ""
         self._file = self._clean(file) or self._file
+        self._part = self._places.enter(kind, self._path, attributes)
+        self._keys = _UNKNOWN  # so that the next case tells the sink of the part
+        count = self._delivered + len(self._rows)
         self._stack.append(
-            _Suite(self._path, self._file, attributes, self._delivered + len(self._rows), self._red, self._reruns)
+            _Suite(self._path, self._part, self._file, attributes, count, self._red, self._reruns)
         )  # fmt: skip
+
+    def _tell_part(self) -> None:
+        if self._part is not self._told:
+            self._flush()
+            self._sink.part(self._part)
+            self._told = self._part
 
     def _leave_ended(self) -> None:
         """Take the elements off the stack whose ends were listed; a case whose end was not seen stays open."""
@@ -266,7 +296,8 @@ class _Reader:
             return
         self._check(suite)
         outer = next((entry for entry in reversed(self._stack) if entry is not None), None)
-        self._path, self._file = (outer.path, outer.file) if outer else ((), "")
+        self._path, self._file, self._part = (outer.path, outer.file, outer.part) if outer else ((), "", None)
+        self._keys = _UNKNOWN
 
     def _check(self, suite: _Suite) -> None:
         """Compare a suite's counters with its cases; the cases are believed."""
@@ -278,6 +309,8 @@ class _Reader:
         name = suite.path[-1] if suite.path else "the document"
         lie = ""
         reruns = self._reruns - suite.reruns_before
+        if suite.has_error_text and 0 < claimed_red - red - reruns <= claimed.get("errors", 0):
+            red += self._hidden_error(suite, name, claimed_red - red - reruns)
         if not red <= claimed_red <= red + reruns and len(claimed) > ("tests" in claimed):
             lie = f"{name!r} claims {claimed_red} failures and errors, its cases show {red}"
         elif claimed.get("tests", cases) > cases + reruns:
@@ -285,6 +318,16 @@ class _Reader:
         if lie:
             self._lies += 1
             self._first_lie = self._first_lie or lie
+
+    def _hidden_error(self, suite: _Suite, name: str, count: int) -> int:
+        """An error that only the suite tells of: Newman's refused requests, a browser that Karma lost."""
+        self._tell_part()
+        self._flush()
+        self._delivered += 1
+        self._red += 1
+        message = f"the suite counts {count} errors that none of its tests shows; its own error output may tell more"
+        self._sink.add(Case(name, suite=suite.path, file=suite.file, outcome=Outcome.ERROR, message=message))
+        return count
 
     def _tell_lies(self) -> None:
         if self._lies:
@@ -348,6 +391,8 @@ class _Reader:
             self._parser.CharacterDataHandler = holder.error_output.append
         elif kind in RESULTS and self._result is None:
             self._start_result(kind, _mapping(listed))
+        elif kind == "property" and self._places.has_directives and self._result is None:
+            case.add_directive(_mapping(listed))
 
     def _start_result(self, kind: str, attributes: dict[str, str]) -> None:
         assert self._case is not None
@@ -377,7 +422,7 @@ class _Reader:
     def _deliver(self, case: OpenCase) -> None:
         suite, classname, file, name, line, _, seconds, _ = case.row
         last, attempts = settle(case)
-        self._reruns += len(attempts)
+        self._reruns += len(attempts) + (last.type == "todo")
         output, error_output = str(case.output), str(case.error_output)
         if last.outcome is Outcome.PASSED and not (attempts or output or error_output):
             self._rows.append(case.row)
@@ -435,6 +480,9 @@ class _Rest:
 
     def passed(self, suite: tuple[str, ...], classname: str, file: str, name: str, line: int, seconds: float) -> None:
         self.passed_rows([(suite, classname, file, name, line, _PASSED, seconds, None)])
+
+    def part(self, part: Part | None) -> None:
+        self._sink.part(part)
 
     def note(self, text: str) -> None:
         self._sink.note(text)

@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from ci_bridge.models import Case, Row
@@ -76,11 +76,28 @@ class Source:
     clean_name: Callable[[str], str] | None = None
 
 
+@dataclass(slots=True)
+class Part:
+    """A part of a file, such as one suite element, whose names may be those of other tests.
+
+    Attributes:
+        attempts: A name that comes twice in this part is a further attempt; otherwise that is another test, too.
+        label: Tells this part's tests from those of the same name in earlier parts, if anything does.
+        own: Hashes of the identities that came here first, kept by the sink.
+        renamed: The names it gave to those that an earlier part has used, by the hash of the identity as written.
+    """
+
+    attempts: bool = True
+    label: str = ""
+    own: set[int] = field(default_factory=set)
+    renamed: dict[int, str] = field(default_factory=dict)
+
+
 class Sink(Protocol):
     """Takes the cases of one file in the order of their execution.
 
     It cleans and cuts names and texts, masks secrets and merges attempts: a parser hands over what it read. The same
-    identity seen again is a further attempt of the same case.
+    identity seen again is a further attempt of the same case, but for what :meth:`part` says.
     """
 
     def passed(self, suite: tuple[str, ...], classname: str, file: str, name: str, line: int, seconds: float) -> None:
@@ -93,6 +110,13 @@ class Sink(Protocol):
 
     def add(self, case: Case) -> None:
         """Take any other case."""
+        ...
+
+    def part(self, part: Part | None) -> None:
+        """Say that the next cases belong to this part: a name that another part has used before is another test.
+
+        A part may be left and come again. None, as at the start of a file: every name seen again is an attempt.
+        """
         ...
 
     def note(self, text: str) -> None:

@@ -3,8 +3,9 @@
 Set-up, call and teardown of a test become one case: a set-up or a teardown that fails is an error, a failing call a
 failure. An expected failure counts as skipped, an unexpected success as passed unless it was strict. Attempts of
 pytest-rerunfailures and pytest-retry, whose earlier executions have the outcome ``rerun`` or ``retried``, become
-attempts. A module that cannot be collected is an error of its own, and so is what shows that lines are missing: a test
-without its call, and a session that ended with a failing exit status although no test failed.
+attempts; after an execution that failed for good, no further one makes the test green. A module that cannot be
+collected is an error of its own, and so is what shows that lines are missing: a test without its call, and a session
+that ended with a failing exit status although no test failed.
 
 Source of the records: ``_pytest/reports.py``, ``pytest_report_to_serializable``.
 """
@@ -56,6 +57,7 @@ class _Test:
     message: str = ""
     sections: dict[str, str] = field(default_factory=dict)
     was_called: bool = False
+    is_retried: bool = False
 
 
 class _Reader:
@@ -66,6 +68,7 @@ class _Reader:
         self._finished = False
         self._exit = 0
         self._red: set[str] = set()  # node ids whose last execution failed
+        self._lost: set[str] = set()  # node ids that failed and were not retried
 
     def event(self, event: dict[str, Any]) -> None:
         kind, node = text_of(event.get("$report_type")), text_of(event.get("nodeid"))
@@ -97,6 +100,7 @@ class _Reader:
         if when == "setup" and (before := self._open.pop(node, None)) is not None:
             if before.outcome is Outcome.PASSED:
                 before.outcome, before.message = Outcome.ERROR, "the test began anew before it had ended"
+                before.is_retried = True
             self._deliver(node, before)
         check_running(len(self._open))
         test = self._open.setdefault(node, _Test(CappedText(self._limit)))
@@ -117,6 +121,7 @@ class _Reader:
         expected = event.get("wasxfail")
         if outcome == "passed":
             return
+        test.is_retried = test.is_retried or outcome in ("rerun", "retried")
         message, details, kind = _reason(event.get("longrepr"), self._limit)
         if outcome == "skipped":
             if test.outcome is Outcome.PASSED:
@@ -137,6 +142,10 @@ class _Reader:
             test.outcome, test.message = Outcome.ERROR, "the log does not tell how the test itself went"
         if test.outcome in (Outcome.FAILED, Outcome.ERROR):
             self._red.add(node + suffix)
+            if not test.is_retried:
+                self._lost.add(node + suffix)
+        elif node + suffix in self._lost:
+            return
         else:
             self._red.discard(node + suffix)
         file, classname, name = _parts(node)

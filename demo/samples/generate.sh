@@ -86,6 +86,13 @@ run mocha11 node "$JS11/.bin/mocha" --reporter "$JS11/mocha-trx-reporter" --repo
 run playwright "$bin/playwright" test --reporter=line,playwright-ctrf-json-reporter
 cp ctrf/ctrf-report.json "$data/playwright-ctrf.json"
 run playwright env PLAYWRIGHT_JUNIT_OUTPUT_FILE="$data/playwright-junit.xml" "$bin/playwright" test --reporter=line,junit
+run playwright env PLAYWRIGHT_JUNIT_OUTPUT_FILE="$data/playwright-browsers.xml" "$bin/playwright" test --config config/browsers.config.js \
+    --reporter=line,junit
+run jest "$bin/jest" --config config/jest-same.config.js --runInBand && cp junit.xml "$data/jest-same.xml"
+"$bin/mocha" --reporter xunit 'same/*/cart.test.js' >"$data/mocha-same.xml" 2>/dev/null
+node --test --test-reporter=junit same/one/cart.test.js same/two/cart.test.js >"$data/node-same.xml"
+"$bin/tap" --reporter=junit --disable-coverage --allow-empty-coverage node/tap-later.js >"$data/tap-junit.xml" 2>/dev/null
+run newman "$bin/newman" run newman/collection.json --reporters junit --reporter-junit-export "$data/newman.xml"
 run cucumber "$bin/cucumber-js" features --require 'features/support/*.js' --retry 1 --format json:"$data/cucumber.json" \
     --format message:"$data/cucumber.ndjson" --format junit:"$data/cucumber-junit.xml" --format progress
 node --test --test-reporter=tap node/cart.test.js >"$data/node.tap"
@@ -102,6 +109,9 @@ cd "$build/go" || exit 1
 "$GO" test -json -timeout 1s ./late >"$data/go-late.json" 2>/dev/null
 "$GO_OLD" test -json -count=1 ./cart ./broken ./panics >"$data/go-1.19.json" 2>&1
 run gotestsum env PATH="$(dirname "$GO_OLD"):$PATH" gotestsum --junitfile "$data/gotestsum.xml" --jsonfile "$data/gotestsum.json" -- -count=1 ./cart
+run gotestsum env PATH="$(dirname "$GO_OLD"):$PATH" gotestsum --rerun-fails --packages ./again --junitfile "$data/gotestsum-rerun.xml" --jsonfile "$data/gotestsum-rerun.json"
+rm -f again/tried
+run gotestsum env PATH="$(dirname "$GO_OLD"):$PATH" gotestsum --junitfile "$data/gotestsum-count.xml" -- -count=2 ./again
 
 cd "$build/java5" || exit 1
 jars=$(printf '%s:' /usr/share/java/{junit-jupiter-api,junit-jupiter-engine,junit-jupiter-params,junit-platform-commons,junit-platform-console,junit-platform-engine,junit-platform-launcher,junit-platform-reporting,opentest4j,opentest4j-reporting-events,opentest4j-reporting-schema,apiguardian-api,univocity-parsers,picocli}.jar)
@@ -141,7 +151,7 @@ clean() {
         -e "s#$(dirname "$PY")#/opt/python#g" -e "s#${JS:-/nowhere}#/home/ci/shop/js/node_modules#g" -e "s#${JS11:-/nowhere}#/home/ci/shop/js/node_modules#g" \
         -e "s#$("$PY/python" -c 'import sys; print(sys.base_prefix)')#/usr/local#g" \
         -e "s#$repository#/home/ci/shop#g" -e 's#name="[a-z]+@[^ "]+ #name="ci@ci-worker #g' \
-        -e 's#(hostname|machine-name|computerName|runUser|user|user-domain|domain)="[^"]*"#\1="ci-worker"#g' \
+        -e '/hostname="(chromium|firefox)"/!s#(hostname|machine-name|computerName|runUser|user|user-domain|domain)="[^"]*"#\1="ci-worker"#g' \
         -e 's#"cpu":\{"name":"[^"]*"\},"os":\{[^}]*\}#"cpu":{"name":"x64"},"os":{"name":"linux"}#' \
         -e "s#os-version=\"[^\"]*\"#os-version=\"1\"#g" \
         -e 's#(cpu: )[^\\]*#\1some cpu#' "$1"

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, field
 
 from ci_bridge.errors import ResultsError
-from ci_bridge.formats.plugin import Format, Limits, Source
+from ci_bridge.formats.plugin import Format, Limits, Part, Source
 from ci_bridge.models import Case, Outcome, Row, case_of_row
 
 
@@ -16,6 +16,7 @@ class Recording:
 
     cases: list[Case] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    parts: list[Part | None] = field(default_factory=list)
     error: ResultsError | None = None
 
     def passed(self, suite: tuple[str, ...], classname: str, file: str, name: str, line: int, seconds: float) -> None:
@@ -28,6 +29,9 @@ class Recording:
 
     def add(self, case: Case) -> None:
         self.cases.append(case)
+
+    def part(self, part: Part | None) -> None:
+        self.parts.append(part)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

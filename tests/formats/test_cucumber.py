@@ -87,6 +87,21 @@ def test_the_same_scenario_again_is_another_attempt():
     assert len({case.identity for case in recording.cases}) == 1
 
 
+def test_two_scenarios_of_one_name_in_behave_are_told_apart_by_their_lines():
+    elements = [
+        {
+            "type": "scenario", "keyword": "Scenario", "name": "Buying", "location": f"a.feature:{line}",
+            "status": status, "steps": [{"keyword": "When", "name": "x", "result": {"status": status, "duration": 1}}],
+        }
+        for line, status in ((3, "failed"), (9, "passed"))
+    ]  # fmt: skip
+    feature = {"keyword": "Feature", "name": "F", "location": "a.feature:1", "elements": elements}
+    recording = read(FORMAT, json.dumps([feature]))
+    assert [(case.name, case.outcome) for case in recording.cases] == [
+        ("Buying (line 3)", "failed"), ("Buying (line 9)", "passed"),
+    ]  # fmt: skip
+
+
 def test_behave_counts_in_seconds_and_states_its_own_status():
     document = [
         {
@@ -194,6 +209,12 @@ def test_messages_give_every_attempt_of_a_scenario():
     assert identity == (("The cart",), "a.feature", "Buying (line 17)", 17, 1.5)
     assert recording.cases[0].details == "failed: a cart\nError: no\n"
     assert recording.error is None
+
+
+def test_a_scenario_that_was_not_retried_stays_failed_whatever_follows():
+    lost = [*execution("e1", "FAILED")[:2], {"testCaseFinished": {"testCaseStartedId": "e1", "willBeRetried": False}}]
+    assert messages(*lost, *execution("e2", "PASSED")).counts() == (0, 1, 0, 0)
+    assert messages(*execution("e1", "PASSED"), *lost).counts() == (1, 1, 0, 0)
 
 
 def test_a_scenario_without_its_end_is_an_error():

@@ -132,3 +132,8 @@ def test_missing_and_damaged_events_make_the_file_incomplete() -> None:
     assert read(FORMAT, HEAD + PASSING + FINISH).error is None
     assert read(FORMAT, HEAD + PASSING.splitlines()[1] + "\n" + FINISH).error is not None
     assert read(FORMAT, HEAD + PASSING.replace('"time":1}', '"ti') + FINISH).error is not None
+
+
+def test_a_name_seen_again_is_another_test_and_hides_no_failure():
+    recording = run(started(1, "a"), done(1, "failure"), started(2, "a"), done(2), end(False))
+    assert [(case.name, case.outcome) for case in recording.cases] == [("a", "failed"), ("a (2)", "passed")]

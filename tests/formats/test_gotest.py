@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ci_bridge.formats import read_results
 from ci_bridge.formats.gotest import FORMAT
 from ci_bridge.formats.plugin import Limits
 from ci_bridge.models import Outcome
@@ -197,15 +199,20 @@ def test_a_benchmark_that_measured_has_passed_though_no_event_says_so():
     assert recording.counts() == (1, 0, 0, 0)
 
 
-def test_repeated_tests_are_delivered_each_time():
-    recording = read(
-        FORMAT,
-        stream(
-            event("run", "TestA"), event("fail", "TestA"), event("run", "TestA"), event("pass", "TestA"), end="fail"
-        ),
-    )
+RED, GREEN = event("run", "TestA") + event("fail", "TestA"), event("run", "TestA") + event("pass", "TestA")
+
+
+def test_a_test_in_a_further_run_of_its_package_is_a_further_attempt():
+    recording = read(FORMAT, stream(RED, end="fail") + stream(GREEN, end="pass"))
     assert recording.counts() == (1, 1, 0, 0)
     assert len({case.identity for case in recording.cases}) == 1
+
+
+@pytest.mark.parametrize("executions", [(RED, GREEN), (RED, GREEN, GREEN), (GREEN, RED, GREEN)])
+def test_a_success_in_the_same_run_of_a_package_makes_no_failure_good(executions: tuple[str, ...], tmp_path: Path):
+    (tmp_path / "go.json").write_text(stream(*executions, end="fail"))
+    with read_results(["go.json"], workspace=tmp_path) as results:
+        assert (results.totals.total, results.totals.failed) == (1, 1)
 
 
 def test_packages_that_run_at_the_same_time_are_kept_apart():

@@ -266,3 +266,12 @@ def test_a_failed_attempt_does_not_explain_a_failing_exit_status() -> None:
     good = [report("t.py::b", when) for when in ("setup", "call", "teardown")]
     assert read(FORMAT, session(*rerun, *good)).names() == ["b", "b"]
     assert read(FORMAT, session(*rerun, *good, status=1)).names() == ["b", "b", "[session]"]
+
+
+@pytest.mark.parametrize(("first", "names"), [("rerun", ["b", "b"]), ("retried", ["b", "b"]), ("failed", ["b"])])
+def test_only_a_marked_rerun_is_an_attempt(first: str, names: list[str]) -> None:
+    red = [report("t.py::b", "setup"), report("t.py::b", "call", first), report("t.py::b", "teardown")]
+    green = [report("t.py::b", when) for when in ("setup", "call", "teardown")]
+    recording = read(FORMAT, session(*red, *green, status=1 if first == "failed" else 0))
+    assert recording.names() == names
+    assert recording.cases[0].is_failure
