@@ -308,7 +308,8 @@ def _judge(place: Workplace, results: Results, run: TestRun, warnings: list[str]
             logger.info(
                 "compared with %s", f"run {base.run_id} of {base.branch} at {base.commit_sha}" if base else "no run"
             )
-            if base is None and results.totals.red and not context.default_branch and history.runs(limit=1):
+            is_lost = base is None and run.commit_sha and not context.default_branch  # in a checkout
+            if is_lost and results.totals.red and history.runs(limit=1):
                 warnings.append(
                     "no base branch is known to compare with: `git remote set-head origin -a` makes it known"
                 )

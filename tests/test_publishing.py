@@ -446,7 +446,8 @@ def test_a_history_that_cannot_be_saved_counts_for_one_job_as_for_several(tmp_pa
     host = host_with(PULL)
     (tmp_path / "trusted" / "h" / "history.sqlite").mkdir(parents=True)  # a folder where the file belongs
     for shard in shards or (None,):
-        collected(tmp_path, host, GREEN, **({"shard": shard, "shard_total": 2} if shard else {}))
+        config: dict[str, Any] = {"shard": shard, "shard_total": 2} if shard else {}
+        collected(tmp_path, host, GREEN, **config)
     outcome, _ = published(tmp_path, host, enable_history_tracking=True, history_url="h", required_channels=["history"])
     assert outcome.exit_code == 4
     assert (tmp_path / "trusted" / "distributed_test_results" / "receipts.json").is_file()

@@ -205,7 +205,7 @@ def merge_into(github: FakeGitHub, folder: Path, base: str = "release/1.x", **mo
 def compared(outcome: ReportOutcome) -> tuple[list[str], str | None]:
     """The verdicts, and the branch that they come from."""
     base = outcome.report.judgement.baseline
-    return verdicts(outcome), base and base.branch
+    return verdicts(outcome), base.branch if base else None
 
 
 def test_a_pull_request_into_a_branch_without_a_history_is_compared_with_the_default_branch(
