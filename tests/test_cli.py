@@ -419,7 +419,7 @@ class TestOtherCommands:
         assert done.returncode == 3 and "x.cibundle: not a sound bundle" in done.stderr
         (workspace / "empty").mkdir()
         done = cli("publish", "empty", cwd=workspace)
-        assert done.returncode == 3 and "there is no sound bundle to publish" in done.stderr
+        assert done.returncode == 3 and "no regular file in this folder" in done.stderr
 
     def test_the_same_folder_may_be_named_before_and_after_the_command(self, workspace: Path) -> None:
         (workspace / "shop" / "cart").mkdir(parents=True)
