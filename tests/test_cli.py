@@ -416,7 +416,10 @@ class TestOtherCommands:
         make_commit(workspace)
         (workspace / "x.cibundle").write_text("no bundle")
         done = cli("publish", "x.cibundle", cwd=workspace)
-        assert done.returncode == 3 and "no sound bundle" in done.stderr
+        assert done.returncode == 3 and "x.cibundle: not a sound bundle" in done.stderr
+        (workspace / "empty").mkdir()
+        done = cli("publish", "empty", cwd=workspace)
+        assert done.returncode == 3 and "no regular file in this folder" in done.stderr
 
     def test_the_same_folder_may_be_named_before_and_after_the_command(self, workspace: Path) -> None:
         (workspace / "shop" / "cart").mkdir(parents=True)
