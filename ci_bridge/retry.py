@@ -41,26 +41,26 @@ class WaitingClock:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.wall = clock
         self._waits = 0
         self._before = self._since = 0.0
 
     def __call__(self) -> float:
         """Seconds waited so far."""
-        return self._before + (self._clock() - self._since if self._waits else 0.0)
+        return self._before + (self.wall() - self._since if self._waits else 0.0)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let it run meanwhile."""
         if not self._waits:
-            self._since = self._clock()
+            self._since = self.wall()
         self._waits += 1
         try:
             yield
         finally:
             now = self()
             self._waits -= 1
-            self._before, self._since = now, self._clock()
+            self._before, self._since = now, self.wall()
 
 
 def waiting(clock: Callable[[], float]) -> AbstractContextManager[None]:
