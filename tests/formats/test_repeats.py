@@ -87,7 +87,13 @@ def test_a_suite_goes_on_after_the_one_in_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "root",
-    ['testsuites name="jest tests"', 'testsuites name="vitest tests"', 'testsuites name="Mocha Tests"'],
+    [
+        'testsuite name="rspec"',
+        'testsuite name="rspec2"',
+        'testsuites name="jest tests"',
+        'testsuites name="vitest tests"',
+        'testsuites name="Mocha Tests"',
+    ],
 )
 def test_who_writes_each_test_once_writes_no_attempts(tmp_path: Path, root: str) -> None:
     found = outcomes(tmp_path, suite(RED_X, X, case("y")), root=root)
