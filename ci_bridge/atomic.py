@@ -191,13 +191,12 @@ def _is_forgotten(name: str, before: float, *, ours: bool) -> bool:
     """True for a file or a folder that nothing has touched since then; elsewhere only if it belongs to us."""
     try:
         facts = os.lstat(name)
-        if not ours and facts.st_uid != getattr(os, "geteuid", lambda: facts.st_uid)():
-            return False
-        if stat.S_ISREG(facts.st_mode):
-            return ours and facts.st_mtime < before
+        belongs = ours or facts.st_uid == getattr(os, "geteuid", lambda: facts.st_uid)()
+        if facts.st_mtime >= before or not belongs or not stat.S_ISDIR(facts.st_mode):
+            return facts.st_mtime < before and ours and stat.S_ISREG(facts.st_mode)
         # A long download changes the time of the file that it fills, not that of the folder.
-        inside = [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(name)]
-        return stat.S_ISDIR(facts.st_mode) and max(facts.st_mtime, *inside, 0.0) < before
+        with os.scandir(name) as inside:
+            return all(entry.stat(follow_symlinks=False).st_mtime < before for entry in inside)
     except OSError:
         return False
 

@@ -69,7 +69,9 @@ _DISK: list[Disk] = []
 
 
 @pytest.fixture
-def disk() -> Disk:
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    # What other processes keep where temporary files are must not count.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if not _DISK:
         _DISK.append(Disk())
     return _DISK[0]
